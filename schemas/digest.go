@@ -1,0 +1,33 @@
+package schemas
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Digest sums up a set of rows whatever their order: the 128-bit sum of the rows' hashes. Two sets of rows are
+// equal, with overwhelming likelihood, when their counts and digests are. The zero value is the digest of no row.
+type Digest struct{ Hi, Lo uint64 }
+
+// Add adds one row by its canonical bytes.
+func (d *Digest) Add(row []byte) {
+	h := xxhash.Sum64(row)
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], h)
+	var carry uint64
+	d.Lo, carry = bits.Add64(d.Lo, h, 0)
+	d.Hi, _ = bits.Add64(d.Hi, xxhash.Sum64(append(b[:], row...)), carry)
+}
+
+// Sum adds the rows of another digest.
+func (d *Digest) Sum(o Digest) {
+	var carry uint64
+	d.Lo, carry = bits.Add64(d.Lo, o.Lo, 0)
+	d.Hi, _ = bits.Add64(d.Hi, o.Hi, carry)
+}
+
+// String is the digest as 32 hexadecimal digits.
+func (d Digest) String() string { return fmt.Sprintf("%016x%016x", d.Hi, d.Lo) }
