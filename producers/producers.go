@@ -41,8 +41,9 @@ type RowCount struct {
 	Rejected int64
 }
 
-// Source is one origin of records. Run calls it from one goroutine at a time, in the order Open, then Next and Commit in any
-// turn, then Close.
+// Source is one origin of records. Run calls Open, then Next and Commit, then Close once both have returned. Next runs in one goroutine
+// and Commit in another, so that what is durable is acknowledged at once though Next waits for more: one call of each at a time, and the
+// two may overlap. What they share needs a mutex.
 //
 // Open resumes behind the positions, which are all that were ever committed for this source, by part; none at the first start. It is
 // called once. A Source is used for one run; after an error Run makes a new one.
@@ -50,6 +51,8 @@ type RowCount struct {
 // Next blocks until something is ready, ctx ends (it then returns ctx.Err()) or the source is at its end (io.EOF; a source that
 // follows never is). It returns batches of about a megabyte, so that memory stays bounded. The batch belongs to the caller.
 // Next runs ahead of Commit: what it has returned may not be durable yet.
+//
+// A part has a name: an empty Part is Run's own.
 //
 // Commit is told the positions that are durable in Kafka, in order, once their transaction has committed. It acknowledges them at the
 // origin (confirms an LSN, moves a file) and may be called again with the same positions after a crash, or never: Open must cope
