@@ -1,0 +1,167 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// event is a change of the assignment. The loop closes done when it has taken it in.
+type event struct {
+	assigned []*part
+	gone     map[string][]int32
+	lost     bool // the partitions may have another owner already
+	done     chan struct{}
+}
+
+// tell gives the loop an event and waits until it has taken it in.
+func (r *runner) tell(e event) {
+	e.done = make(chan struct{})
+	select {
+	case r.events <- e:
+		<-e.done
+	case <-r.done:
+	}
+}
+
+// handle is the loop's side of tell.
+func (r *runner) handle(ctx context.Context, e event) {
+	defer close(e.done)
+	var gone []*part
+	for topic, partitions := range e.gone {
+		for _, n := range partitions {
+			if p := r.parts[statusKey{topic, n}]; p != nil {
+				gone = append(gone, p)
+			}
+		}
+	}
+	if !e.lost && len(gone) > 0 {
+		r.drain(gone)
+		r.commitFinished(ctx, gone)
+	}
+	for _, p := range gone {
+		r.forget(p)
+	}
+	resume := map[string][]int32{}
+	for _, p := range e.assigned {
+		if old := r.parts[p.key()]; old != nil {
+			r.forget(old)
+		}
+		r.parts[p.key()] = p
+		resume[p.Topic] = append(resume[p.Topic], p.Partition.Partition)
+		r.o.Status.set(p.Partition, func(s *PartitionStatus) { s.State = "running" })
+		r.publish(p)
+	}
+	r.cl.ResumeFetchPartitions(resume)
+	r.commitAt = time.Time{}
+}
+
+func (r *runner) revoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	r.tell(event{gone: gone})
+}
+
+func (r *runner) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+	r.tell(event{gone: gone, lost: true})
+}
+
+// assigned decides where each partition goes on: at the committed offset, with the range that was about to be written; or, where Kafka
+// holds none for this topic, behind what the sink holds. It ends with ctx, when the group begins to rebalance anew.
+func (r *runner) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	var topics []string
+	for topic := range offsets {
+		topics = append(topics, topic)
+	}
+	if len(topics) == 0 {
+		return offsets, nil
+	}
+	ids, err := r.adm.ListTopics(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	committed, err := r.adm.FetchOffsets(ctx, r.o.Group)
+	if err != nil {
+		return nil, fmt.Errorf("fetch offsets of group %s: %w", r.o.Group, err)
+	}
+	starts, err := r.adm.ListStartOffsets(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("list start offsets: %w", err)
+	}
+	var parts []*part
+	for topic, partitions := range offsets {
+		for n := range partitions {
+			p := &part{Partition: Partition{Topic: topic, TopicID: ids[topic].ID, Partition: n}}
+			at, _ := committed.Lookup(topic, n)
+			if err := r.place(ctx, p, at); err != nil {
+				return nil, err
+			}
+			r.checkStart(p, starts)
+			partitions[n] = kgo.NewOffset().At(p.position)
+			parts = append(parts, p)
+		}
+	}
+	r.tell(event{assigned: parts})
+	return offsets, nil
+}
+
+// place sets the partition's position and what is to be recovered.
+func (r *runner) place(ctx context.Context, p *part, at kadm.OffsetResponse) error {
+	i, ours := parseIntent(at.Metadata)
+	if ours && at.At >= 0 && at.Err == nil && i.topic == p.TopicID {
+		p.position, p.recover, p.first = at.At, i.pending, i.first
+		p.next = p.position
+		return nil
+	}
+	next, err := r.ask(ctx, p.Partition)
+	if err != nil {
+		return err
+	}
+	p.position, p.next, p.first = next, next, next == 0
+	return nil
+}
+
+// ask asks the sink where to go on, for as long as it takes.
+func (r *runner) ask(ctx context.Context, p Partition) (int64, error) {
+	backoff := 100 * time.Millisecond
+	for last := ""; ; {
+		next, err := r.o.Sink.Next(ctx, p)
+		if err == nil {
+			return next, nil
+		}
+		r.o.Metrics.failed(p.Topic, "ask", Classify(err))
+		r.o.Status.set(p, func(s *PartitionStatus) { s.State, s.Err, s.ErrAt = "paused", err.Error(), time.Now() })
+		if err.Error() != last && ctx.Err() == nil {
+			last = err.Error()
+			r.log.Error("cannot ask the sink where to go on, trying again", "topic", p.Topic, "partition", p.Partition, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("ask where to go on in %s: %w", p, err)
+		case <-r.done:
+			return 0, fmt.Errorf("ask where to go on in %s: %w", p, err)
+		case <-time.After(backoff):
+		}
+		backoff = min(2*backoff, 2*time.Second)
+	}
+}
+
+// checkStart moves a partition that starts later than its position to the start, since nothing below it can ever be read. For a
+// partition that was read before, this is a loss, and said so.
+func (r *runner) checkStart(p *part, starts kadm.ListedOffsets) {
+	start, ok := starts.Lookup(p.Topic, p.Partition.Partition)
+	if !ok || start.Err != nil || start.Offset <= p.position {
+		return
+	}
+	if !p.first {
+		r.log.Error("offsets are gone from the topic before they were stored", "topic", p.Topic, "partition", p.Partition.Partition,
+			"offset", p.position, "start", start.Offset)
+	}
+	p.position, p.next = start.Offset, start.Offset
+	if p.recover.End <= p.position {
+		p.recover = Range{}
+	} else if !p.recover.Empty() {
+		p.recover.Start = p.position
+	}
+}

@@ -1,0 +1,177 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// part is one partition that is assigned to this process. It belongs to the runner's loop.
+type part struct {
+	Partition
+	position int64 // everything below is stored
+	first    bool  // nothing of the partition was stored before
+	dirty    bool  // position is not committed
+	dirtyAt  time.Time
+	recover  Range // the range of an intent whose write did not come to its end, as far as this process knows; starts at position
+
+	buf      []*kgo.Record // read, at or after position and after the batch
+	bufBytes int
+	next     int64 // one past the last offset read
+	end      int64 // of the topic
+
+	batch      *Batch // being written
+	batchBytes int
+	cancel     context.CancelFunc // of the write
+	notBefore  time.Time          // the next small write
+
+	parked   bool
+	until    time.Time     // of the parking
+	patience time.Duration // of the next parking
+	lastErr  string
+}
+
+// recordOverhead is what a record costs in memory beside its key and value.
+const recordOverhead = 160
+
+func size(rec *kgo.Record) int { return len(rec.Key) + len(rec.Value) + recordOverhead }
+
+// take appends what was polled to the partitions' buffers.
+func (r *runner) take(f kgo.Fetches) error {
+	var fatal error
+	f.EachError(func(topic string, partition int32, err error) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+			return
+		}
+		if errors.Is(err, kerr.FencedInstanceID) {
+			fatal = &Error{Class: Stop, Err: fmt.Errorf("consume as %s of group %s: %w", r.o.Instance, r.o.Group, err),
+				Remedy: "another process runs under this name: give each its own"}
+			return
+		}
+		if p := r.parts[statusKey{topic, partition}]; p != nil {
+			r.park(p, fmt.Errorf("read %s at offset %d: %w", p.Partition, p.next, err), Classify(err))
+			return
+		}
+		r.o.Metrics.failed(topic, "read", Classify(err))
+		r.log.Warn("cannot read from kafka, trying again", "topic", topic, "partition", partition, "err", err)
+	})
+	f.EachPartition(func(ft kgo.FetchTopicPartition) {
+		if p := r.parts[statusKey{ft.Topic, ft.Partition}]; p != nil && !p.parked {
+			r.append(p, ft.FetchPartition)
+		}
+	})
+	r.o.Metrics.buffered(r.buffered)
+	return fatal
+}
+
+func (r *runner) append(p *part, f kgo.FetchPartition) {
+	rows, bytes := 0, 0
+	for _, rec := range f.Records {
+		if rec.Offset < p.next {
+			r.park(p, fmt.Errorf("read %s: offset %d comes after offset %d: the topic was made again", p.Partition, rec.Offset, p.next-1), Retry)
+			return
+		}
+		p.next = rec.Offset + 1
+		if rec.Attrs.IsControl() {
+			continue
+		}
+		p.buf = append(p.buf, rec)
+		rows, bytes = rows+1, bytes+size(rec)
+	}
+	p.bufBytes += bytes
+	r.buffered += bytes
+	p.end = max(p.end, f.LastStableOffset, p.next)
+	r.o.Metrics.read(p.Topic, rows, bytes)
+	r.publish(p)
+}
+
+// cut takes the next batch off the buffer without writing it. ok is false when there is none yet.
+func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
+	limits := r.o.Limits
+	if !p.recover.Empty() && p.next < p.recover.End {
+		return nil, 0, false // the batch that was intended comes back whole
+	}
+	n := 0
+	for n < len(p.buf) {
+		s := size(p.buf[n])
+		if !p.recover.Empty() {
+			if p.buf[n].Offset >= p.recover.End {
+				break
+			}
+		} else if n > 0 && (n >= limits.BatchRows || bytes+s > limits.BatchBytes) {
+			break
+		}
+		bytes += s
+		n++
+	}
+	end := p.next
+	switch {
+	case !p.recover.Empty():
+		end = p.recover.End
+	case n < len(p.buf):
+		end = p.buf[n-1].Offset + 1
+	}
+	b = &Batch{Partition: p.Partition, Range: Range{p.position, end}, Records: p.buf[:n:n], First: p.first, Again: !p.recover.Empty()}
+	return b, bytes, !b.Range.Empty()
+}
+
+// begin makes the cut batch the one that is being written.
+func (r *runner) begin(p *part, b *Batch, bytes int) {
+	p.batch, p.batchBytes = b, bytes
+	p.buf = p.buf[len(b.Records):]
+	if len(p.buf) == 0 {
+		p.buf = nil // the batch has the array
+	}
+	p.bufBytes -= bytes
+	p.recover = b.Range // until it is written
+}
+
+// drop forgets what was read of the partition and not written.
+func (r *runner) drop(p *part) {
+	r.buffered -= p.bufBytes
+	p.buf, p.bufBytes = nil, 0
+	if p.batch != nil {
+		p.cancel()
+	}
+}
+
+// park stops one partition on an error and forgets what was read of it; unpark tries again from its position.
+func (r *runner) park(p *part, err error, class Class) {
+	r.drop(p)
+	p.parked = true
+	if p.patience == 0 {
+		p.patience = r.o.Limits.PauseMin
+	}
+	p.until = time.Now().Add(p.patience)
+	p.patience = min(2*p.patience, r.o.Limits.PauseMax)
+	r.cl.PauseFetchPartitions(map[string][]int32{p.Topic: {p.Partition.Partition}})
+	r.complain(p, "paused", err, class)
+}
+
+func (r *runner) unpark(p *part) {
+	p.parked, p.next = false, p.position
+	r.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.Topic: {p.Partition.Partition: {Epoch: -1, Offset: p.position}}})
+	r.cl.ResumeFetchPartitions(map[string][]int32{p.Topic: {p.Partition.Partition}})
+}
+
+// complain makes an error known: once in the log for each text, always in the metrics and the status.
+func (r *runner) complain(p *part, state string, err error, class Class) {
+	r.o.Metrics.failed(p.Topic, "write", class)
+	text := err.Error()
+	if text != p.lastErr {
+		p.lastErr = text
+		r.log.Error("partition waits for a repair, trying again", "topic", p.Topic, "partition", p.Partition.Partition,
+			"offset", p.position, "class", string(class), "err", text)
+	}
+	r.o.Status.set(p.Partition, func(s *PartitionStatus) { s.State, s.Err, s.ErrAt = state, text, time.Now() })
+}
+
+// publish makes the partition's progress visible.
+func (r *runner) publish(p *part) {
+	r.o.Status.set(p.Partition, func(s *PartitionStatus) { s.Position, s.End = p.position, max(p.end, p.position) })
+	r.o.Metrics.lagging(p)
+}

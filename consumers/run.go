@@ -1,0 +1,210 @@
+package consumers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// dirtyDelay is how long the commit of a finished range waits for the intent of the next one to go along with.
+const dirtyDelay = 100 * time.Millisecond
+
+// pollRecords bounds one poll, so that the loop is never long in one step.
+const pollRecords = 50_000
+
+// Run reads the topics `<prefix>.<source>.*` of the sources and the dead letters, as a member of a consumer group, and writes them to the
+// sink until ctx ends. It picks up topics that appear later within seconds. It returns nil after a clean stop: what was being written
+// is finished, within Limits.Grace.
+//
+// Per partition it commits the range that it is about to write (the intent), writes it as one batch, and commits its end together with
+// the next intent. The group's coordinator refuses the intent of a process that lost the partition, so such a process never begins a write.
+// One it began before, or a request of its that lands late, is met by the sink's idempotence: the next owner finds the intent,
+// asks the sink what it holds of that very range and writes the same batch again. The group is balanced eagerly: whatever changes, every
+// partition is given back and taken up again from what the coordinator holds, so that no state outlives a generation.
+//
+// An error that only concerns one topic stops its partitions alone: what was read of them is dropped, and they are tried again
+// slowly from the intent on, the same way as after a crash.
+func Run(ctx context.Context, o Options) error {
+	r := newRunner(o)
+	cl, err := kgo.NewClient(append(append([]kgo.Opt{}, o.Kafka...), r.clientOpts()...)...)
+	if err != nil {
+		return fmt.Errorf("open kafka client of group %s: %w", r.o.Group, err)
+	}
+	r.cl, r.adm = cl, kadm.NewClient(cl)
+	return r.run(ctx)
+}
+
+// runner is one Run. Its loop, in run, owns every field that is not a channel and not set before the loop starts.
+type runner struct {
+	o   Options
+	log *slog.Logger
+	cl  *kgo.Client
+	adm *kadm.Client
+
+	parts    map[statusKey]*part
+	buffered int // bytes read and not yet written, over all partitions
+	writing  int // writes under way, of lost partitions too
+	commitAt time.Time
+	backoff  time.Duration // of commits that fail
+
+	fetches chan kgo.Fetches // from the polling goroutine
+	taken   chan struct{}    // to it: the fetches are in the loop's hands
+	room    chan struct{}    // to it: there is room for more
+	results chan result      // from the writing goroutines
+	events  chan event       // from the group's callbacks
+	done    chan struct{}    // closed when the loop no longer answers events
+}
+
+func newRunner(o Options) *runner {
+	o.Limits = o.Limits.withDefaults()
+	set(&o.Group, o.Prefix+".clickhouse")
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &runner{
+		o: o, log: o.Log, parts: map[statusKey]*part{},
+		fetches: make(chan kgo.Fetches), taken: make(chan struct{}), room: make(chan struct{}),
+		results: make(chan result), events: make(chan event), done: make(chan struct{}),
+	}
+}
+
+// clientOpts are the options that the protocol rests on.
+func (r *runner) clientOpts() []kgo.Opt {
+	l := r.o.Limits
+	var sources []string
+	for _, s := range r.o.Sources {
+		sources = append(sources, regexp.QuoteMeta(s))
+	}
+	prefix := "^" + regexp.QuoteMeta(r.o.Prefix) + `\.`
+	topics := []string{prefix + "deadletters$"}
+	if len(sources) > 0 {
+		topics = append(topics, prefix+"("+strings.Join(sources, "|")+`)\..+$`)
+	}
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(r.o.Group),
+		kgo.ConsumeRegex(), kgo.ConsumeTopics(topics...),
+		kgo.Balancers(kgo.StickyBalancer()), // eager: see Run
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),                    // so that the position passes the marks of transactions and a lag of 0 means all is there
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that is gone is an error, not a jump
+		kgo.SessionTimeout(l.SessionTimeout),        //
+		kgo.HeartbeatInterval(min(time.Second, l.SessionTimeout/4)),
+		kgo.MetadataMaxAge(3 * time.Second), kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.FetchMaxBytes(l.FetchBytes), kgo.FetchMaxPartitionBytes(max(l.FetchBytes/4, 1<<20)),
+		kgo.FetchMaxWait(time.Second),
+		kgo.AdjustFetchOffsetsFn(r.assigned),
+		kgo.OnPartitionsRevoked(r.revoked), kgo.OnPartitionsLost(r.lost),
+	}
+	if len(r.o.Exclude) > 0 {
+		var exclude []string
+		for _, t := range r.o.Exclude {
+			exclude = append(exclude, "^"+regexp.QuoteMeta(t)+"$")
+		}
+		opts = append(opts, kgo.ConsumeExcludeTopics(exclude...))
+	}
+	if r.o.Instance != "" {
+		opts = append(opts, kgo.InstanceID(r.o.Instance))
+	}
+	return opts
+}
+
+func (r *runner) run(ctx context.Context) error {
+	pollCtx, stopPolling := context.WithCancel(ctx)
+	polled := make(chan struct{})
+	go func() { defer close(polled); r.poll(pollCtx) }()
+	err := r.loop(ctx)
+	stopPolling()
+	r.stop(ctx)
+	<-polled
+	r.leave(ctx)
+	return err
+}
+
+// loop moves everything until ctx ends or the group is lost to another process of the same name.
+func (r *runner) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Reset(r.turn(ctx))
+		room := r.room
+		if r.buffered >= r.o.Limits.BufferBytes {
+			room = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case room <- struct{}{}:
+		case f := <-r.fetches:
+			err := r.take(f)
+			r.taken <- struct{}{}
+			if err != nil {
+				return err
+			}
+		case res := <-r.results:
+			r.finish(res)
+		case e := <-r.events:
+			r.handle(ctx, e)
+		case <-timer.C:
+		}
+	}
+}
+
+// poll hands fetches to the loop and lets the group rebalance as soon as the loop has them.
+func (r *runner) poll(ctx context.Context) {
+	for {
+		select {
+		case <-r.room:
+		case <-ctx.Done():
+			return
+		}
+		f := r.cl.PollRecords(ctx, pollRecords)
+		if len(f) == 0 || ctx.Err() != nil {
+			r.cl.AllowRebalance()
+			continue
+		}
+		select {
+		case r.fetches <- f:
+			<-r.taken
+		case <-ctx.Done():
+		}
+		r.cl.AllowRebalance()
+	}
+}
+
+// stop finishes what is being written, within the grace, and commits it.
+func (r *runner) stop(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	var all []*part
+	for _, p := range r.parts {
+		all = append(all, p)
+	}
+	r.drain(all)
+	r.commitFinished(ctx, all)
+	close(r.done)
+	for r.writing > 0 { // cancelled by drain, so they end soon
+		r.finish(<-r.results)
+	}
+}
+
+// leave tells the group, so that the others need not wait for the session to time out.
+func (r *runner) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Limits.Grace)
+	defer cancel()
+	r.cl.AllowRebalance()
+	if r.o.Instance != "" {
+		// A static member does not leave by itself.
+		leave := kadm.LeaveGroup(r.o.Group).InstanceIDs(r.o.Instance).Reason("clean stop")
+		if _, err := r.adm.LeaveGroup(ctx, leave); err != nil {
+			r.log.Warn("cannot leave group", "err", err)
+		}
+	}
+	r.cl.CloseAllowingRebalance()
+}

@@ -1,0 +1,146 @@
+package consumers
+
+import (
+	"sort"
+	"sync"
+	"time"
+)
+
+// Status is a snapshot of the consumers that any goroutine may read while Run writes it. The zero value is ready.
+type Status struct {
+	mu    sync.Mutex
+	parts map[statusKey]*PartitionStatus // guarded by mu
+	rates map[string]*rate               // by topic, guarded by mu
+}
+
+type statusKey struct {
+	topic     string
+	partition int32
+}
+
+// PartitionStatus is how far one partition has got.
+type PartitionStatus struct {
+	Topic     string
+	Partition int32
+	Position  int64 // everything below it is stored
+	End       int64 // of the topic, as the broker last said
+	Stored    int64 // rows since the process started
+	Rejected  int64 // rows that went to the dead letters since the process started
+	State     string
+	Err       string // of the state; empty when all is well
+	ErrAt     time.Time
+}
+
+// Lag is how many offsets are behind End.
+func (p PartitionStatus) Lag() int64 { return max(0, p.End-p.Position) }
+
+// TopicStatus sums the partitions of a topic.
+type TopicStatus struct {
+	Topic            string
+	Lag              int64
+	Stored, Rejected int64
+	RowsPerSecond    float64 // over the last seconds
+	Err              string  // of any partition
+	Partitions       []PartitionStatus
+}
+
+// Topics returns what is known of every topic that is or was assigned to this process, by name.
+func (s *Status) Topics() []TopicStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	byTopic := map[string]*TopicStatus{}
+	for _, p := range s.parts {
+		t := byTopic[p.Topic]
+		if t == nil {
+			t = &TopicStatus{Topic: p.Topic, RowsPerSecond: s.rates[p.Topic].perSecond(time.Now())}
+			byTopic[p.Topic] = t
+		}
+		t.Lag += p.Lag()
+		t.Stored += p.Stored
+		t.Rejected += p.Rejected
+		if p.Err != "" {
+			t.Err = p.Err
+		}
+		t.Partitions = append(t.Partitions, *p)
+	}
+	all := make([]TopicStatus, 0, len(byTopic))
+	for _, t := range byTopic {
+		sort.Slice(t.Partitions, func(i, j int) bool { return t.Partitions[i].Partition < t.Partitions[j].Partition })
+		all = append(all, *t)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Topic < all[j].Topic })
+	return all
+}
+
+// set changes what is known of one partition; a nil Status knows nothing.
+func (s *Status) set(p Partition, change func(*PartitionStatus)) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.parts == nil {
+		s.parts, s.rates = map[statusKey]*PartitionStatus{}, map[string]*rate{}
+	}
+	key := statusKey{p.Topic, p.Partition}
+	st := s.parts[key]
+	if st == nil {
+		st = &PartitionStatus{Topic: p.Topic, Partition: p.Partition}
+		s.parts[key] = st
+	}
+	if s.rates[p.Topic] == nil {
+		s.rates[p.Topic] = &rate{}
+	}
+	before := st.Stored
+	change(st)
+	s.rates[p.Topic].add(time.Now(), st.Stored-before)
+}
+
+// forget drops a partition that another process has now.
+func (s *Status) forget(p Partition) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.parts, statusKey{p.Topic, p.Partition})
+}
+
+// rate counts rows in one-second cells of the last rateSeconds seconds.
+type rate struct {
+	cells [rateSeconds]int64
+	at    int64 // second of the newest cell
+}
+
+const rateSeconds = 4
+
+func (r *rate) add(now time.Time, n int64) {
+	r.turn(now.Unix())
+	r.cells[r.at%rateSeconds] += n
+}
+
+func (r *rate) turn(second int64) {
+	if second-r.at >= rateSeconds {
+		r.cells = [rateSeconds]int64{}
+		r.at = second
+	}
+	for r.at < second {
+		r.at++
+		r.cells[r.at%rateSeconds] = 0
+	}
+}
+
+// perSecond is the mean of the complete cells.
+func (r *rate) perSecond(now time.Time) float64 {
+	if r == nil {
+		return 0
+	}
+	r.turn(now.Unix())
+	var sum int64
+	for i, n := range r.cells {
+		if int64(i) != r.at%rateSeconds {
+			sum += n
+		}
+	}
+	return float64(sum) / (rateSeconds - 1)
+}
