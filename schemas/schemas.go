@@ -19,11 +19,8 @@ type Schema struct {
 	text string
 }
 
-// Parse reads the JSON text of an Avro schema (an .avsc file). goavro must accept it; the error says what it does not.
+// Parse reads the JSON text of an Avro schema (an .avsc file). goavro must accept what it says; the error tells what it does not.
 func Parse(text string) (*Schema, error) {
-	if _, err := goavro.NewCodec(text); err != nil {
-		return nil, fmt.Errorf("parse avro schema: %w", err)
-	}
 	root, err := parseType([]byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("parse avro schema: %w", err)
@@ -37,8 +34,11 @@ func New(root *Type) (*Schema, error) {
 	if err := writeType(&b, root, map[string]bool{}); err != nil {
 		return nil, fmt.Errorf("write avro schema: %w", err)
 	}
-	if _, err := goavro.NewCodec(b.String()); err != nil {
+	if err := check(b.String()); err != nil {
 		return nil, fmt.Errorf("check avro schema %s: %w", root.Name, err)
+	}
+	if n := size(root, map[*Type]int{}); n > maxNodes {
+		return nil, fmt.Errorf("check avro schema %s: it spreads out to more than %d types", root.Name, maxNodes)
 	}
 	return &Schema{Root: root, text: b.String()}, nil
 }
@@ -54,6 +54,40 @@ func MustParse(text string) *Schema {
 
 // String is the schema as JSON, in one form for one schema: compact, fields in the specification's order.
 func (s *Schema) String() string { return s.text }
+
+// check asks goavro, which panics on some texts.
+func check(text string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("goavro: %v", r)
+		}
+	}()
+	_, err = goavro.NewCodec(text)
+	return err
+}
+
+// maxNodes bounds a schema with its named types written out at each place, since every place becomes a column.
+const maxNodes = 100_000
+
+// size counts the types of t, a shared one as often as it is used. known holds those that are counted; past the bound it counts no more.
+func size(t *Type, known map[*Type]int) int {
+	if n, ok := known[t]; ok {
+		return n
+	}
+	n := 1
+	if t.Items != nil {
+		n += size(t.Items, known)
+	}
+	for _, f := range t.Fields {
+		n += size(f.Type, known)
+	}
+	for _, b := range t.Branches {
+		n += size(b, known)
+	}
+	n = min(n, maxNodes+1)
+	known[t] = n
+	return n
+}
 
 var errRecursive = errors.New("a schema that contains itself is not supported")
 
