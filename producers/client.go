@@ -1,0 +1,153 @@
+package producers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/schemas"
+)
+
+// maxBuffered bounds the bytes that wait in memory for Kafka.
+const maxBuffered = 64 << 20
+
+// clientOptions are those of a transactional producer: what the caller may change, the caller's, and what must be as it is.
+func clientOptions(o Options, transactionalID string) []kgo.Opt {
+	opts := append([]kgo.Opt{
+		// After a lost connection or a moved leader kgo asks for the cluster's state again, but by default not for 5 s.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+	}, o.Kafka...)
+	return append(opts,
+		kgo.TransactionalID(transactionalID),
+		kgo.TransactionTimeout(o.Limits.TransactionTimeout),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerLinger(0),
+		kgo.ProducerBatchMaxBytes(int32(o.Limits.MaxRecordBytes)),
+		kgo.MaxBufferedBytes(max(maxBuffered, 2*o.Limits.MaxRecordBytes)),
+		kgo.MaxBufferedRecords(1<<20),
+		kgo.RecordPartitioner(partitioner(o)),
+	)
+}
+
+// partitioner sends a record with a key to murmur2 of the key, as Java's does, one without to Partition modulo the partitions, and a
+// position to the partition of its source.
+func partitioner(o Options) kgo.Partitioner {
+	progress, source := ProgressTopic(o.Prefix), []byte(o.Source)
+	return kgo.BasicConsistentPartitioner(func(topic string) func(*kgo.Record, int) int {
+		if topic == progress {
+			return func(_ *kgo.Record, n int) int { return int(partitionOf(source, n)) }
+		}
+		byKey := kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+		return func(r *kgo.Record, n int) int {
+			if r.Key != nil {
+				return byKey.Partition(r, n)
+			}
+			return int(uint32(r.Partition) % uint32(n))
+		}
+	})
+}
+
+// partitionOf is the partition of a key, as Java's producer chooses it.
+func partitionOf(key []byte, partitions int) int32 {
+	return int32(kgo.StickyKeyPartitioner(nil).ForTopic("").Partition(&kgo.Record{Key: key}, partitions))
+}
+
+// initTimeout bounds each step at the start that needs Kafka to answer.
+const initTimeout = 30 * time.Second
+
+// takeID takes the transactional id: whoever had it is fenced, and what it left open is aborted.
+func takeID(ctx context.Context, cl *kgo.Client, transactionalID string) error {
+	ctx, cancel := context.WithTimeout(ctx, initTimeout)
+	defer cancel()
+	if _, _, err := cl.ProducerID(ctx); err != nil {
+		return fmt.Errorf("take transactional id %s: %w", transactionalID, err)
+	}
+	return nil
+}
+
+// prepare makes the system's own topics and schemas ready.
+func (t *target) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, initTimeout)
+	defer cancel()
+	progress, letters := ProgressTopic(t.o.Prefix), DeadLetterTopic(t.o.Prefix)
+	if err := t.ensureTopic(ctx, progress, progressPartitions, map[string]string{"cleanup.policy": "compact"}); err != nil {
+		return err
+	}
+	if err := t.ensureTopic(ctx, letters, t.o.Topics.Partitions, t.dataConfig()); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		subject string
+		schema  *schemas.Schema
+		id      *int
+	}{
+		{progress + "-key", schemas.ProgressKey, &t.progress.key},
+		{progress + "-value", schemas.Progress, &t.progress.value},
+		{letters + "-value", schemas.DeadLetter, &t.letters},
+	} {
+		id, err := t.o.Registry.Register(ctx, s.subject, s.schema)
+		if err != nil {
+			return fmt.Errorf("register schema of %s: %w", s.subject, err)
+		}
+		*s.id = id
+	}
+	return nil
+}
+
+// resume says who runs the source now and reads its positions behind that word. The record is committed after the fencing, so whatever this
+// source ever committed lies before it; and read_committed shows it only once every other transaction before it has ended.
+func (t *target) resume(ctx context.Context, cl *kgo.Client, owner string) (progress, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.o.Limits.ProgressWait)
+	defer cancel()
+	rec := progressRecord(t.o.Prefix, t.o.Source, t.progress, Position{Part: ownerPart, Text: owner}, time.Now())
+	if err := cl.BeginTransaction(); err != nil {
+		return progress{}, fmt.Errorf("begin transaction: %w", err)
+	}
+	if err := produceOne(ctx, cl, rec); err != nil {
+		return progress{}, errors.Join(fmt.Errorf("write owner to %s: %w", rec.Topic, err), abort(cl, t.o.Limits.Grace))
+	}
+	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return progress{}, fmt.Errorf("commit owner to %s: %w", rec.Topic, err)
+	}
+	r, err := newProgressReader(t.o.Kafka, t.o.Prefix, t.o.Source, t.o.Log)
+	if err != nil {
+		return progress{}, err
+	}
+	defer r.admin.Close()
+	p, err := r.read(ctx, rec.Partition, rec.Offset+1)
+	if err == nil && p.owner != owner {
+		return p, fmt.Errorf("%w: %s", ErrFenced, p.owner)
+	}
+	return p, err
+}
+
+// produceOne waits for one record. Unlike ProduceSync it does not wait beyond ctx for a record whose fate is not known: closing the client
+// ends that.
+func produceOne(ctx context.Context, cl *kgo.Client, r *kgo.Record) error {
+	done := make(chan error, 1)
+	cl.Produce(ctx, r, func(_ *kgo.Record, err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// abort ends the open transaction, as far as Kafka answers within the grace. What it does not end, the next taking of the
+// transactional id does, or the transaction's timeout.
+func abort(cl *kgo.Client, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := cl.AbortBufferedRecords(ctx); err != nil {
+		return fmt.Errorf("abort records: %w", err)
+	}
+	if err := cl.EndTransaction(ctx, kgo.TryAbort); err != nil {
+		return fmt.Errorf("abort transaction: %w", err)
+	}
+	return nil
+}

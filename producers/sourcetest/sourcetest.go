@@ -1,0 +1,194 @@
+// Package sourcetest is the conformance suite that every producers.Source passes: whatever fails or dies at whatever moment, a
+// read_committed reader sees every row exactly once and in order.
+//
+// A run of a source is a sequence of steps: each call of the source, each request to Kafka. The suite counts the steps of a plain run and
+// then runs the source again and again with one fault at one step: the step fails and did not happen, it fails but happened, the process
+// dies before or after it, it is cancelled there, or it freezes there and wakes up after another process has taken over. Kafka is kfake in
+// process; nothing else is imitated.
+package sourcetest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/schemas"
+)
+
+// DeadLetters stands for the dataset of a Row that is expected in the dead letters.
+const DeadLetters = "!deadletters"
+
+// Row is one row as the suite compares it.
+type Row struct {
+	// Dataset is the row's dataset, or DeadLetters.
+	Dataset string
+	// Order names what the row is in order with: rows of one dataset and one Order (a key, a file) appear in the order in which Rows
+	// lists them. Empty means that its place does not matter.
+	Order string
+	// Text is the row in a form that is unique and does not depend on the run: no times of processing, no schema ids.
+	Text string
+}
+
+// Origin is what a source reads: tables, files, objects, fresh for each case.
+type Origin interface {
+	// Source makes a source over the origin, as after the start of a process. Several may exist one after the other; when one process was
+	// killed or frozen, the next one's is made while it still exists.
+	Source(ctx context.Context) (producers.Source, error)
+	// Add adds a few rows. Some sources read them once another Source opens, some at once.
+	Add(t *testing.T)
+	// Rows lists every row that must be in Kafka once the source has read everything.
+	Rows(t *testing.T) []Row
+	// Row reads back a record of a topic. lookup gives the schema of an id. A record that is no row (a mark, a tombstone) is none: ok is false.
+	Row(dataset string, r *kgo.Record, lookup func(id int) *schemas.Schema) (row Row, ok bool, err error)
+}
+
+// Killer is an Origin whose sources hold something that the system gives back when a process dies (a connection, a lock). Kill gives
+// it back without a word to the other side; the suite calls it instead of Close.
+type Killer interface {
+	Kill(src producers.Source)
+}
+
+// Checker is an Origin that has its own word to say at the end of each case, when everything has been read and acknowledged.
+type Checker interface {
+	Check(t *testing.T)
+}
+
+// Harness tells the suite how to make origins.
+type Harness struct {
+	// New makes an origin with some rows in it: few, but in several batches and at least two transactions.
+	New func(t *testing.T) Origin
+	// Follows says that the source never ends by itself, so that the suite stops it once every row is there.
+	Follows bool
+	// Steps bounds how many steps of a run are tried with each kind of fault, spread evenly; 0 means all of them.
+	Steps int
+	// Skip gives, by the name of a kind of fault, the reason why the source is not tried with it.
+	Skip map[string]string
+	// Limits override those of producers.Run. The suite closes transactions at once unless CloseTime is set.
+	Limits producers.Limits
+}
+
+// Run runs the suite.
+func Run(t *testing.T, h Harness) {
+	s := newSuite(t, h)
+	t.Run("plain", s.plain)
+	if t.Failed() {
+		return
+	}
+	steps := s.steps
+	t.Logf("a plain run has %d steps", steps)
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			if reason := h.Skip[string(kind)]; reason != "" {
+				t.Skip(reason)
+			}
+			for _, at := range spread(steps, h.Steps) {
+				t.Run(fmt.Sprint(at), func(t *testing.T) { s.fault(t, kind, at) })
+			}
+		})
+	}
+	t.Run("broker", s.broker)
+}
+
+// spread is up to limit numbers below n, evenly.
+func spread(n, limit int) []int {
+	if limit <= 0 || limit > n {
+		limit = n
+	}
+	out := make([]int, limit)
+	for i := range out {
+		out[i] = i * n / limit
+	}
+	return out
+}
+
+// suite is the state of one Run.
+type suite struct {
+	h       Harness
+	cluster *kfake.Cluster
+	reg     *Registry
+	cases   int
+	steps   int // of a plain run
+}
+
+// plain runs to the end, adds rows, runs again, and once more with nothing new.
+func (s *suite) plain(t *testing.T) {
+	c := s.newCase(t)
+	for range 3 {
+		p := newProcess(noFault, -1)
+		r := c.start(t, p)
+		c.complete(t, r)
+		if s.steps == 0 {
+			s.steps = p.count()
+			c.origin.Add(t)
+		}
+	}
+	c.check(t)
+}
+
+// fault runs with one fault, and after it another process where the first one did not survive.
+func (s *suite) fault(t *testing.T, kind kind, at int) {
+	c := s.newCase(t)
+	p := newProcess(kind, at)
+	first := c.start(t, p)
+	select {
+	case <-p.struck:
+	case <-first.done: // the fault lies behind the end
+	case <-c.everything(t):
+	}
+	switch {
+	case kind == failBefore || kind == failAfter:
+		c.complete(t, first)
+	case kind == freeze:
+		c.origin.Add(t)
+		c.kill(first)
+		c.complete(t, c.start(t, newProcess(noFault, -1)))
+		close(p.thaw)
+		first.cancelIf(s.h.Follows)
+		first.wait(t)
+		c.complete(t, c.start(t, newProcess(noFault, -1)))
+	default: // killed or cancelled
+		first.cancel()
+		first.wait(t)
+		c.kill(first)
+		c.origin.Add(t)
+		c.complete(t, c.start(t, newProcess(noFault, -1)))
+	}
+	c.check(t)
+}
+
+// broker makes the broker answer with an error, once, at each of the first requests of a kind.
+func (s *suite) broker(t *testing.T) {
+	for key, errs := range map[kmsg.Key][]*kerr.Error{
+		kmsg.Produce: {kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.UnknownServerError,
+			kerr.InvalidRecord, kerr.TransactionAbortable, kerr.InvalidProducerEpoch, kerr.TopicAuthorizationFailed},
+		kmsg.EndTxn:         {kerr.NotCoordinator, kerr.RequestTimedOut, kerr.UnknownServerError, kerr.ConcurrentTransactions, kerr.ProducerFenced},
+		kmsg.InitProducerID: {kerr.CoordinatorNotAvailable, kerr.UnknownServerError, kerr.TransactionalIDAuthorizationFailed},
+		kmsg.CreateTopics:   {kerr.NotController, kerr.PolicyViolation},
+	} {
+		for _, e := range errs {
+			for _, nth := range spread(8, s.h.Steps) {
+				t.Run(fmt.Sprintf("%s/%s/%d", key.Name(), e.Message, nth), func(t *testing.T) { s.answer(t, key, e, nth) })
+			}
+		}
+	}
+}
+
+// answer has the nth request of a kind answered with an error. The handle counts on the cluster's goroutine only.
+func (s *suite) answer(t *testing.T, key kmsg.Key, e *kerr.Error, nth int) {
+	c := s.newCase(t)
+	seen := 0
+	h := s.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: e, TopLevel: key == kmsg.EndTxn || key == kmsg.InitProducerID, When: func(kmsg.Request) bool {
+		seen++
+		return seen > nth
+	}})
+	defer h.Remove()
+	c.complete(t, c.start(t, newProcess(noFault, -1)))
+	h.Remove()
+	c.check(t)
+}

@@ -1,0 +1,91 @@
+package producers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// dataConfig is the configuration of a topic of rows.
+func (t *target) dataConfig() map[string]string {
+	c := map[string]string{"retention.ms": "-1", "max.message.bytes": strconv.Itoa(t.o.Limits.MaxRecordBytes)}
+	maps.Copy(c, t.o.Topics.Config)
+	return c
+}
+
+// ensureTopic creates a topic, or checks the one that is there: a topic that would lose or refuse rows is an error.
+func (t *target) ensureTopic(ctx context.Context, topic string, partitions int32, config map[string]string) error {
+	values := make(map[string]*string, len(config))
+	for k, v := range config {
+		values[k] = kadm.StringPtr(v)
+	}
+	resp, err := t.admin.CreateTopic(ctx, partitions, t.o.Topics.ReplicationFactor, values, topic)
+	if err == nil {
+		err = resp.Err
+	}
+	switch {
+	case err == nil:
+		t.o.Log.Info("topic created", "topic", topic, "partitions", partitions)
+		return nil
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return t.checkTopic(ctx, topic, config)
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		if there, lookErr := t.admin.ListTopics(ctx, topic); lookErr == nil && there.Has(topic) {
+			return t.checkTopic(ctx, topic, config)
+		}
+		return &Error{Class: Pause, Err: fmt.Errorf("create topic %s: %w", topic, err), Remedy: "grant Create on it, or create it by hand"}
+	}
+	return explain(fmt.Errorf("create topic %s: %w", topic, err))
+}
+
+// checkTopic looks at the configuration of a topic that is there. One that may not be read is trusted.
+func (t *target) checkTopic(ctx context.Context, topic string, want map[string]string) error {
+	configs, err := t.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("describe topic %s: %w", topic, err)
+	}
+	c, err := configs.On(topic, nil)
+	if err == nil {
+		err = c.Err
+	}
+	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		t.o.Log.Warn("topic configuration is not checked: DescribeConfigs is not granted", "topic", topic)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("describe topic %s: %w", topic, err)
+	}
+	for _, entry := range c.Configs {
+		if problem := topicProblem(entry.Key, entry.MaybeValue(), want); problem != "" {
+			return &Error{Class: Pause, Err: fmt.Errorf("topic %s: %s", topic, problem), Remedy: "change the topic, or the configuration here"}
+		}
+	}
+	return nil
+}
+
+// topicProblem says what is wrong with one setting of a topic; it is empty when nothing is.
+func topicProblem(key, have string, want map[string]string) string {
+	wantCompact := want["cleanup.policy"] == "compact"
+	switch key {
+	case "cleanup.policy":
+		switch compact := strings.Contains(have, "compact"); {
+		case compact && !strings.Contains(want[key], "compact"):
+			return "cleanup.policy is " + have + ", which would remove all but the last row of a key"
+		case wantCompact && (!compact || strings.Contains(have, "delete")):
+			return "cleanup.policy is " + have + ", which would forget positions: it must be compact"
+		}
+	case "max.message.bytes":
+		h, err1 := strconv.Atoi(have)
+		w, err2 := strconv.Atoi(want[key])
+		if err1 == nil && err2 == nil && h < w {
+			return fmt.Sprintf("max.message.bytes is %d, less than the %d of max_record_bytes", h, w)
+		}
+	}
+	return ""
+}

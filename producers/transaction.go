@@ -1,0 +1,142 @@
+package producers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// counts is what a transaction holds.
+type counts struct {
+	records, bytes int64
+	rows           map[string]RowCount
+}
+
+// transaction gathers what one Kafka transaction carries. It belongs to one goroutine; only failed is shared, with kgo's.
+type transaction struct {
+	cl *kgo.Client
+	t  *target
+
+	counts
+	began     time.Time
+	positions []Position // the last of each part, in the order they were reached
+	// endable: it may end now. cuttable: it may be cut now, if it is past its bounds.
+	endable, cuttable bool
+	failed            atomic.Pointer[error] // the first error of a record
+}
+
+func newTransaction(cl *kgo.Client, t *target) *transaction {
+	return &transaction{cl: cl, t: t, began: time.Now(), counts: counts{rows: map[string]RowCount{}}}
+}
+
+// add hands the records of a batch to Kafka. It blocks while too many bytes wait.
+func (x *transaction) add(ctx context.Context, b Batch) error {
+	for _, r := range b.Rows {
+		x.count(r)
+	}
+	limit := x.t.MaxRecordBytes()
+	for i, r := range b.Records {
+		n := recordBytes(r)
+		if n > limit {
+			r = x.reject(r, i)
+			n = recordBytes(r)
+		}
+		x.records++
+		x.bytes += int64(n)
+		x.cl.Produce(ctx, r, x.promise)
+	}
+	for _, p := range b.Positions {
+		if i := slices.IndexFunc(x.positions, func(q Position) bool { return q.Part == p.Part }); i >= 0 {
+			x.positions = slices.Delete(x.positions, i, i+1)
+		}
+		x.positions = append(x.positions, p)
+	}
+	if len(b.Records) > 0 || len(b.Positions) > 0 {
+		x.cuttable = len(b.Positions) > 0
+		x.endable = x.cuttable && !b.Open
+	}
+	return x.err()
+}
+
+func (x *transaction) count(r RowCount) {
+	sum := x.rows[r.Dataset]
+	sum.Produced += r.Produced
+	sum.Rejected += r.Rejected
+	x.rows[r.Dataset] = sum
+}
+
+// reject makes a dead letter of a record that no topic takes.
+func (x *transaction) reject(r *kgo.Record, i int) *kgo.Record {
+	place := fmt.Sprintf("record %d of a batch for topic %s, key %.64x, in the transaction begun %s", i+1, r.Topic, r.Key, x.began.UTC().Format(time.RFC3339Nano))
+	x.count(RowCount{Dataset: x.t.dataset(r.Topic), Produced: -1, Rejected: 1})
+	x.t.o.Log.Warn("record too large, rejected", "topic", r.Topic, "bytes", recordBytes(r))
+	return x.t.tooLarge(r, place)
+}
+
+// addPositions hands the positions to Kafka, as the last records. A large transaction is flushed before, so that the progress topic
+// is held for a moment only.
+func (x *transaction) addPositions(ctx context.Context) error {
+	if x.bytes > 1<<20 {
+		if err := x.flush(ctx); err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	for _, p := range x.positions {
+		x.cl.Produce(ctx, progressRecord(x.t.o.Prefix, x.t.o.Source, x.t.progress, p, now), x.promise)
+	}
+	return x.flush(ctx)
+}
+
+// flush waits until Kafka has everything. It says so when that takes long.
+func (x *transaction) flush(ctx context.Context) error {
+	o := x.t.o
+	slow := time.AfterFunc(10*time.Second, func() {
+		o.Log.Warn("waiting for kafka to take records", "bytes", x.cl.BufferedProduceBytes())
+		o.Status.state(o.Source, Retrying)
+	})
+	err := x.cl.Flush(ctx)
+	if !slow.Stop() {
+		o.Status.state(o.Source, Running)
+	}
+	if err != nil {
+		return fmt.Errorf("flush records: %w", err)
+	}
+	return x.err()
+}
+
+// promise is called by kgo for every record, in one goroutine.
+func (x *transaction) promise(r *kgo.Record, err error) {
+	if err != nil {
+		err = fmt.Errorf("produce to %s/%d: %w", r.Topic, r.Partition, err)
+		x.failed.CompareAndSwap(nil, &err)
+	}
+}
+
+// err is the first error of a record.
+func (x *transaction) err() error {
+	if err := x.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// full tells whether the transaction is due to end: it may, and is large or old enough.
+func (x *transaction) full() bool {
+	l, age := x.t.o.Limits, time.Since(x.began)
+	return x.endable && (x.bytes >= l.CloseBytes || age >= l.CloseTime) ||
+		x.cuttable && (x.bytes >= l.MaxBytes || age >= l.MaxTime)
+}
+
+// patience is how long the transaction may still wait for more: until it is cut, or until the broker would abort it.
+func (x *transaction) patience() time.Duration {
+	l := x.t.o.Limits
+	if x.cuttable {
+		return l.MaxTime - time.Since(x.began)
+	}
+	return l.TransactionTimeout - time.Since(x.began)
+}
