@@ -1,0 +1,138 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/schemas"
+)
+
+// deadName is the table of what could not be stored: the records of the topic `<prefix>.deadletters`, which producers write, and the records of
+// any topic that this sink could not store. `_topic`, `_partition` and `_offset` say which.
+const deadName = "deadletters"
+
+type deadLetters struct {
+	sink *Sink
+
+	mu    sync.Mutex // guards what follows
+	seen  bool       // the table was there in the life of this process
+	state *tableState
+}
+
+func (d *deadLetters) fullName() string {
+	return quoteName(d.sink.conf.Raw) + "." + quoteName(deadName)
+}
+
+func (d *deadLetters) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state = nil
+}
+
+// ensure creates the table when the process first needs it. One that goes missing later is not made again.
+func (d *deadLetters) ensure(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen {
+		return nil
+	}
+	l, err := newLayout(schemas.DeadLetter)
+	if err != nil {
+		return err
+	}
+	sql := "CREATE TABLE IF NOT EXISTS " + d.fullName() + " (\n" + systemColumns("")
+	for _, c := range l.columns {
+		sql += ",\n" + quoteName(c.name) + " " + c.typ
+	}
+	sql += ",\n" + offsetsProjection + ")\nENGINE = MergeTree ORDER BY (_topic, _partition, _offset) SETTINGS " + dedupWindow +
+		"\nCOMMENT " + quoteText("What could not be stored, with its bytes and the reason.")
+	if err := d.sink.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(d.sink.conf.Raw)); err != nil {
+		return fmt.Errorf("create database %s: %w", d.sink.conf.Raw, err)
+	}
+	if err := d.sink.exec(ctx, sql); err != nil {
+		return fmt.Errorf("create table %s: %w", d.fullName(), err)
+	}
+	d.seen = true
+	return nil
+}
+
+// ready is the state for records of the dead letters' topic itself.
+func (d *deadLetters) ready(b consumers.Batch, writers map[int]*schemas.Schema) (*tableState, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := &tableState{decoders: map[int]*schemas.Decoder{}, prefix: tokenPrefix(b)}
+	if d.state != nil {
+		st.layout = d.state.layout
+	} else {
+		l, err := newLayout(schemas.DeadLetter)
+		if err != nil {
+			return nil, err
+		}
+		st.layout = l
+	}
+	for id, w := range writers {
+		dec, err := schemas.NewDecoder(w, st.layout.schema)
+		if err != nil {
+			return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("read schema %d of the dead letters: %w", id, err)}
+		}
+		st.decoders[id] = dec
+	}
+	d.state = st
+	return st, nil
+}
+
+func tokenPrefix(b consumers.Batch) string { return fmt.Sprintf("%x", b.TopicID) }
+
+// write stores rejected records of a batch that are not held.
+func (d *deadLetters) write(ctx context.Context, w *write, bad []reject) error {
+	var records []*kgo.Record
+	cols := schemas.NewColumns(schemas.DeadLetter)
+	source, dataset, _ := schemas.SplitTopic(d.sink.conf.Prefix, w.batch.Topic)
+	bad = slices.Clone(bad)
+	slices.SortFunc(bad, func(a, b reject) int { return int(a.rec.Offset - b.rec.Offset) })
+	now := time.Now().UnixMicro()
+	for _, r := range bad {
+		if _, held := slices.BinarySearch(w.batch.Held, r.rec.Offset); held {
+			continue
+		}
+		sum := sha256.Sum256(r.rec.Value)
+		cols.Field("source").AppendString(source)
+		cols.Field("dataset").AppendString(dataset)
+		cols.Field("place").AppendString(fmt.Sprintf("topic %s partition %d offset %d", r.rec.Topic, r.rec.Partition, r.rec.Offset))
+		cols.Field("raw").AppendBytes(r.rec.Value)
+		cols.Field("size").AppendInt64(int64(len(r.rec.Value)))
+		cols.Field("sha256").AppendBytes(sum[:])
+		cols.Field("class").AppendString(string(consumers.Reject))
+		cols.Field("reason").AppendString(r.reason)
+		cols.Field("at").AppendInt64(now)
+		records = append(records, r.rec)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	if err := cols.SetLen(len(records)); err != nil {
+		return fmt.Errorf("make dead letters: %w", err)
+	}
+	l, err := newLayout(schemas.DeadLetter)
+	if err != nil {
+		return err
+	}
+	in := (&write{records: records, schema: make([]int32, len(records))}).systemInput(0, len(records), true)
+	for _, c := range l.columns {
+		in = append(in, proto.InputColumn{Name: c.name, Data: input{c, cols, rows{hi: len(records)}}})
+	}
+	if err := w.insert(ctx, d.fullName(), in, records, tokenPrefix(w.batch)+".dead"); err != nil {
+		return err
+	}
+	d.sink.log.Warn("rows went to the dead letters", "topic", w.batch.Topic, "partition", w.batch.Partition.Partition,
+		"offset", records[0].Offset, "rows", len(records), "reason", bad[0].reason)
+	return nil
+}

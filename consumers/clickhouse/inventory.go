@@ -1,0 +1,185 @@
+package clickhouse
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
+
+	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/schemas"
+)
+
+// Stored is what ClickHouse holds of one topic now.
+type Stored struct {
+	Topic string
+	Table string // raw table, with its database
+	// Rows counts the rows of the raw table, Offsets the distinct (topic, partition, offset) among them: the difference is stored twice.
+	Rows    int64
+	Offsets int64
+	// Rejected counts the topic's records that this side put into the dead letters, Unproduced the rows that the topic's producer put there.
+	Rejected   int64
+	Unproduced int64
+	// Changes tells that the topic carries changes of a table with a key. Then Current and Digest are about the current rows, as the view
+	// shows them; Digest is that of the raw rows otherwise.
+	Changes bool
+	Current int64
+	Digest  schemas.Digest
+	// Unknown counts current rows with a value that no change has ever carried.
+	Unknown int64
+}
+
+// Stored reads what ClickHouse holds of the topics, every row of it. A topic without a table is reported with no rows.
+func (s *Sink) Stored(ctx context.Context, topics ...string) ([]Stored, error) {
+	var all []Stored
+	for _, topic := range topics {
+		st := Stored{Topic: topic, Table: s.conf.Raw + "." + schemas.Table(s.conf.Prefix, topic)}
+		if err := s.stored(ctx, &st); err != nil {
+			return nil, classify(fmt.Errorf("read back topic %s: %w", topic, err))
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
+func (s *Sink) stored(ctx context.Context, st *Stored) error {
+	name := schemas.Table(s.conf.Prefix, st.Topic)
+	if err := s.rejected(ctx, st); err != nil {
+		return err
+	}
+	m, ok, err := s.readMeta(ctx, s.conf.Raw, name)
+	if err != nil || !ok {
+		return err
+	}
+	raw := quoteName(s.conf.Raw) + "." + quoteName(name)
+	counts, err := s.pool.ints(ctx, "SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(_topic, _partition, _offset))]) FROM "+raw)
+	if err != nil {
+		return err
+	}
+	st.Rows, st.Offsets = counts[0], counts[1]
+	cm, changes, err := s.readMeta(ctx, s.conf.Current, rowsPrefix+name)
+	if err != nil {
+		return err
+	}
+	if !changes {
+		_, st.Digest, err = s.digest(ctx, raw, m.Schema, nil)
+		return err
+	}
+	st.Changes = true
+	view := quoteName(s.conf.Current) + "." + quoteName(name)
+	keys, err := s.keyColumns(ctx, rowsPrefix+name)
+	if err != nil {
+		return err
+	}
+	st.Current, st.Digest, err = s.digest(ctx, view, cm.Schema, keys)
+	if err != nil {
+		return err
+	}
+	unknown, err := s.pool.ints(ctx, "SELECT toInt64(countIf(notEmpty(_unknown))) FROM "+quoteName(s.conf.Current)+"."+quoteName(rowsPrefix+name)+" FINAL")
+	if err != nil {
+		return err
+	}
+	st.Unknown = unknown[0]
+	return nil
+}
+
+// rejected counts the dead letters of a topic.
+func (s *Sink) rejected(ctx context.Context, st *Stored) error {
+	there, err := s.pool.ints(ctx, "SELECT toInt64(count()) FROM system.tables WHERE database = "+quoteText(s.conf.Raw)+" AND name = "+quoteText(deadName))
+	if err != nil || there[0] == 0 {
+		return err
+	}
+	source, dataset, _ := schemas.SplitTopic(s.conf.Prefix, st.Topic)
+	dead := quoteText(s.conf.Prefix + "." + deadName)
+	n, err := s.pool.ints(ctx, "SELECT arrayJoin([toInt64(uniqExactIf((_partition, _offset), _topic = "+quoteText(st.Topic)+")), toInt64(uniqExactIf((_partition, _offset), _topic = "+
+		dead+" AND source = "+quoteText(source)+" AND dataset = "+quoteText(dataset)+"))]) FROM "+s.dead.fullName())
+	if err != nil {
+		return err
+	}
+	st.Rejected, st.Unproduced = n[0], n[1]
+	return nil
+}
+
+func (s *Sink) readMeta(ctx context.Context, database, name string) (m meta, ok bool, err error) {
+	rows, err := s.pool.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(database)+" AND name = "+quoteText(name), 1)
+	if err != nil || len(rows) == 0 {
+		return m, false, err
+	}
+	if err := json.Unmarshal([]byte(rows[0][0]), &m); err != nil {
+		return m, false, fmt.Errorf("comment of table %s.%s: %w", database, name, err)
+	}
+	return m, true, nil
+}
+
+func (s *Sink) keyColumns(ctx context.Context, name string) (map[string]bool, error) {
+	rows, err := s.pool.texts(ctx, "SELECT name FROM system.columns WHERE is_in_sorting_key AND database = "+quoteText(s.conf.Current)+" AND table = "+quoteText(name), 1)
+	keys := map[string]bool{}
+	for _, r := range rows {
+		keys[r[0]] = true
+	}
+	return keys, err
+}
+
+// digest reads a table or view back and sums up its rows. keys are the columns without nulls although their fields may have them.
+func (s *Sink) digest(ctx context.Context, from, schema string, keys map[string]bool) (int64, schemas.Digest, error) {
+	var sum schemas.Digest
+	parsed, err := schemas.Parse(schema)
+	if err != nil {
+		return 0, sum, fmt.Errorf("comment of the table: %w", err)
+	}
+	l, err := newLayout(parsed)
+	if err != nil {
+		return 0, sum, err
+	}
+	var count int64
+	var line []byte
+	err = s.readBack(ctx, from, l, keys, func(cols *schemas.Columns) error {
+		for row := range cols.Len() {
+			line = cols.AppendCanonical(line[:0], row)
+			sum.Add(line)
+		}
+		count += int64(cols.Len())
+		return nil
+	})
+	return count, sum, err
+}
+
+// readBack reads a table or view block by block into rows, which are only good until each returns.
+func (s *Sink) readBack(ctx context.Context, from string, l *layout, keys map[string]bool, each func(*schemas.Columns) error) error {
+	cols := schemas.NewColumns(l.schema)
+	var names []string
+	var results proto.Results
+	for _, c := range l.columns {
+		if keys[c.name] && c.nullable {
+			c.nullable = false
+			c.wire = strings.TrimSuffix(strings.TrimPrefix(c.wire, "Nullable("), ")")
+			c.typ = strings.Replace(c.typ, "Nullable("+c.wire+")", c.wire, 1)
+		}
+		names = append(names, c.selectText())
+		results = append(results, proto.ResultColumn{Data: &output{col: c, cols: cols}})
+	}
+	if len(names) == 0 {
+		return &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("table %s has no columns of its own", from)}
+	}
+	return s.pool.do(ctx, ch.Query{
+		Body: "SELECT " + strings.Join(names, ", ") + " FROM " + from, Result: results,
+		Settings: []ch.Setting{{Key: "max_block_size", Value: "8192"}},
+		OnResult: func(_ context.Context, b proto.Block) error {
+			if b.Rows == 0 {
+				return nil
+			}
+			for _, f := range cols.Fields {
+				endRecords(f, b.Rows)
+			}
+			if err := cols.SetLen(b.Rows); err != nil {
+				return err
+			}
+			err := each(cols)
+			cols.Reset()
+			return err
+		},
+	})
+}

@@ -1,0 +1,300 @@
+package clickhouse
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/schemas"
+)
+
+// The columns of every raw table that are not fields of the record.
+var systemNames = []string{"_topic", "_partition", "_offset", "_timestamp", "_schema_id", "_key"}
+
+// dedupWindow is how many inserts a table remembers by their tokens. Without it the server ignores tokens silently.
+const dedupWindow = "non_replicated_deduplication_window = 10000"
+
+// meta is what a table says of itself, as JSON in its comment.
+type meta struct {
+	Topic      string `json:"topic"`
+	TopicID    string `json:"topic_id"`
+	Generation int    `json:"generation"` // of the table: a rebuilt one has a new one, so that its tokens are new
+	Schema     string `json:"schema"`     // Avro, as merged from all writers so far
+}
+
+// table is the raw table of one topic.
+type table struct {
+	sink  *Sink
+	topic string
+	name  string
+
+	mu    sync.Mutex // guards what follows, and lets one goroutine at a time change the table
+	seen  bool       // the table was there in the life of this process
+	meta  *meta      // nil: to be read
+	state *tableState
+}
+
+// tableState is what a write needs of a table. It is immutable but for decoders, which only grow under the table's mutex.
+type tableState struct {
+	layout   *layout
+	decoders map[int]*schemas.Decoder // by the writer's schema id
+	prefix   string                   // of the deduplication tokens
+	current  *current                 // nil unless the topic carries changes of a table with a key
+}
+
+func newTable(s *Sink, topic, name string) *table { return &table{sink: s, topic: topic, name: name} }
+
+func (t *table) fullName() string { return quoteName(t.sink.conf.Raw) + "." + quoteName(t.name) }
+
+func (t *table) isDead() bool { return t.name == deadName }
+
+// forget makes the next use read the table's description again.
+func (t *table) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.meta, t.state = nil, nil
+}
+
+// check tells whether the table is there, and sees that it belongs to this very topic.
+func (t *table) check(ctx context.Context, topicID [16]byte) (bool, error) {
+	if t.isDead() {
+		return true, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.load(ctx, topicID)
+}
+
+// load reads the table's description, if that is not known. The caller holds mu.
+func (t *table) load(ctx context.Context, topicID [16]byte) (bool, error) {
+	if t.meta == nil {
+		rows, err := t.sink.pool.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(t.sink.conf.Raw)+
+			" AND name = "+quoteText(t.name), 1)
+		if err != nil {
+			return false, classify(fmt.Errorf("look for table %s: %w", t.fullName(), err))
+		}
+		if len(rows) == 0 {
+			return false, nil
+		}
+		m := &meta{}
+		if err := json.Unmarshal([]byte(rows[0][0]), m); err != nil || m.Topic == "" {
+			return false, &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s was not made by extract: its comment does not say its topic", t.fullName()),
+				Remedy: "rename it"}
+		}
+		t.meta, t.seen = m, true
+	}
+	if t.meta.Topic != t.topic || t.meta.TopicID != hex.EncodeToString(topicID[:]) {
+		err := fmt.Errorf("table %s holds topic %s with id %s, not topic %s with id %x", t.fullName(), t.meta.Topic, t.meta.TopicID, t.topic, topicID)
+		t.meta, t.state = nil, nil
+		return true, &consumers.Error{Class: consumers.Pause, Err: err, Remedy: "the topic was made again: rename the table, or drop it"}
+	}
+	return true, nil
+}
+
+// ready returns the table's state for records of the schemas, after it has created or widened the table for them.
+func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*schemas.Schema, keys *schemas.Schema) (*tableState, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	there, err := t.load(ctx, b.TopicID)
+	if err != nil {
+		return nil, err
+	}
+	if !there && (t.seen || !b.First) {
+		return nil, &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s is missing, though rows of its topic were stored", t.fullName()),
+			Remedy: "restore it, or replay the topic into a new one"}
+	}
+	merged, err := t.merge(writers)
+	if err != nil {
+		return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("fit the records of %s into table %s: %w", t.topic, t.fullName(), err),
+			Remedy: "make the schema compatible, or replay the topic into a new table"}
+	}
+	if merged == nil { // no record of the batch can be decoded
+		return nil, nil
+	}
+	l, err := newLayout(merged)
+	if err != nil {
+		return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("table %s: %w", t.fullName(), err)}
+	}
+	if !there {
+		err = t.create(ctx, b, l)
+	} else if t.meta.Schema != merged.String() {
+		err = t.evolve(ctx, l)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.compile(ctx, l, writers, keys)
+}
+
+// merge is the schema that holds what the table holds and what the writers write. It is the table's own when that does already.
+func (t *table) merge(writers map[int]*schemas.Schema) (*schemas.Schema, error) {
+	var merged *schemas.Schema
+	var err error
+	if t.meta != nil {
+		if t.state != nil && t.state.layout.schema.String() == t.meta.Schema {
+			merged = t.state.layout.schema
+		} else if merged, err = schemas.Parse(t.meta.Schema); err != nil {
+			return nil, fmt.Errorf("comment of the table: %w", err)
+		}
+	}
+	for _, id := range sortedIDs(writers) {
+		if t.state != nil && t.state.decoders[id] != nil {
+			continue
+		}
+		if merged == nil {
+			merged = writers[id]
+			continue
+		}
+		if merged, err = schemas.Merge(merged, writers[id]); err != nil {
+			return nil, fmt.Errorf("schema %d: %w", id, err)
+		}
+	}
+	return merged, nil
+}
+
+// compile completes the state: decoders for the writers, and the current table.
+func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas.Schema, keys *schemas.Schema) (*tableState, error) {
+	old := t.state
+	if old == nil || old.layout.schema.String() != l.schema.String() {
+		old = nil
+	}
+	st := &tableState{layout: l, decoders: map[int]*schemas.Decoder{}, prefix: fmt.Sprintf("%s.%d", t.meta.TopicID, t.meta.Generation)}
+	if old != nil {
+		st.layout, st.current = old.layout, old.current
+		for id, d := range old.decoders {
+			st.decoders[id] = d
+		}
+	}
+	for id, w := range writers {
+		if st.decoders[id] != nil {
+			continue
+		}
+		d, err := schemas.NewDecoder(w, st.layout.schema)
+		if err != nil {
+			return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("read schema %d of %s: %w", id, t.topic, err)}
+		}
+		st.decoders[id] = d
+	}
+	if st.current == nil {
+		var err error
+		if st.current, err = t.sink.openCurrent(ctx, t, st.layout.schema, keys); err != nil {
+			return nil, err
+		}
+	}
+	t.state = st
+	return st, nil
+}
+
+func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error {
+	m := &meta{Topic: t.topic, TopicID: hex.EncodeToString(b.TopicID[:]), Generation: 1, Schema: l.schema.String()}
+	var sql strings.Builder
+	sql.WriteString("CREATE TABLE IF NOT EXISTS " + t.fullName() + " (\n" + systemColumns("DEFAULT "+quoteText(t.topic)))
+	for _, c := range l.columns {
+		sql.WriteString(",\n" + quoteName(c.name) + " " + c.typ)
+	}
+	sql.WriteString(",\n" + offsetsProjection + ")\nENGINE = MergeTree ORDER BY (_partition, _offset) SETTINGS " + dedupWindow + "\nCOMMENT " + quoteText(m.text()))
+	if err := t.sink.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(t.sink.conf.Raw)); err != nil {
+		return fmt.Errorf("create database %s: %w", t.sink.conf.Raw, err)
+	}
+	if err := t.sink.exec(ctx, sql.String()); err != nil {
+		return fmt.Errorf("create table %s: %w", t.fullName(), err)
+	}
+	t.sink.log.Info("created table", "topic", t.topic, "table", t.name)
+	// Another process may have created it first, from another schema: what counts is what is there now.
+	there, err := t.load(ctx, b.TopicID)
+	if err == nil && !there {
+		err = fmt.Errorf("table %s is not there after it was created", t.fullName())
+	}
+	if err == nil && t.meta.Schema != m.Schema {
+		t.meta = nil
+		err = &consumers.Error{Class: consumers.Retry, Err: fmt.Errorf("table %s was created by another process", t.fullName())}
+	}
+	return err
+}
+
+// systemColumns are the columns every raw table has.
+func systemColumns(topic string) string {
+	return "`_topic` LowCardinality(String) " + topic + ",\n`_partition` Int32 CODEC(Delta, ZSTD),\n`_offset` Int64 CODEC(Delta, ZSTD),\n" +
+		"`_timestamp` DateTime64(3, 'UTC') CODEC(Delta, ZSTD),\n`_schema_id` Int32 CODEC(ZSTD),\n`_key` Nullable(String)"
+}
+
+const offsetsProjection = "PROJECTION offsets (SELECT _topic, _partition, max(_offset), min(_offset), count() GROUP BY _topic, _partition)"
+
+// evolve brings the table's columns from the schema in its comment to the layout, with one statement that can be repeated.
+func (t *table) evolve(ctx context.Context, l *layout) error {
+	from, err := schemas.Parse(t.meta.Schema)
+	if err != nil {
+		return fmt.Errorf("comment of table %s: %w", t.fullName(), err)
+	}
+	old, err := newLayout(from)
+	if err != nil {
+		return err
+	}
+	m := *t.meta
+	m.Schema = l.schema.String()
+	steps := append(alterSteps(old, l), "MODIFY COMMENT "+quoteText(m.text()))
+	if err := t.sink.exec(ctx, "ALTER TABLE "+t.fullName()+" "+strings.Join(steps, ", ")); err != nil {
+		return fmt.Errorf("alter table %s: %w", t.fullName(), err)
+	}
+	t.sink.log.Info("changed table to a new schema", "topic", t.topic, "table", t.name, "columns", len(l.columns))
+	t.meta = &m
+	return nil
+}
+
+// alterSteps lists what makes a table of one layout one of another. Columns are only ever added and widened.
+func alterSteps(from, to *layout) []string {
+	old := map[string]column{}
+	for _, c := range from.columns {
+		old[c.name] = c
+	}
+	var steps []string
+	for _, c := range to.columns {
+		before, ok := old[c.name]
+		switch {
+		case !ok && c.presence:
+			// A field that was always there and may be missing from now on was there in the old rows.
+			was := "false"
+			if _, ok := old[strings.TrimPrefix(c.name, presencePrefix)]; ok {
+				was = "true"
+			}
+			steps = append(steps, "ADD COLUMN IF NOT EXISTS "+quoteName(c.name)+" "+c.typ+" DEFAULT "+was)
+		case !ok:
+			steps = append(steps, "ADD COLUMN IF NOT EXISTS "+quoteName(c.name)+" "+c.typ)
+		case before.typ != c.typ:
+			steps = append(steps, "MODIFY COLUMN "+quoteName(c.name)+" "+c.typ)
+		}
+	}
+	return steps
+}
+
+func (m *meta) text() string {
+	b, _ := json.Marshal(m) // strings and a number always marshal
+	return string(b)
+}
+
+// offsetQueries are the queries that ask the table, where it is there, and the dead letters for the partition's offsets.
+func (t *table) offsetQueries(partition int32, there bool, what, and string) []string {
+	where := fmt.Sprintf(" WHERE _partition = %d%s", partition, and)
+	dead := "SELECT " + what + " FROM " + t.sink.dead.fullName() + where + " AND _topic = " + quoteText(t.topic)
+	if !there || t.isDead() {
+		return []string{dead}
+	}
+	return []string{dead, "SELECT " + what + " FROM " + t.fullName() + where}
+}
+
+func (t *table) held(ctx context.Context, p consumers.Partition, r consumers.Range, there bool) ([]int64, error) {
+	and := fmt.Sprintf(" AND _offset >= %d AND _offset < %d", r.Start, r.End)
+	q := strings.Join(t.offsetQueries(p.Partition, there, "_offset", and), " UNION ALL ")
+	held, err := t.sink.pool.ints(ctx, "SELECT DISTINCT _offset FROM ("+q+") ORDER BY _offset")
+	if err != nil {
+		if isStale(err) {
+			t.forget()
+		}
+		return nil, classify(fmt.Errorf("ask table %s what it holds of %s: %w", t.fullName(), p, err))
+	}
+	return held, nil
+}
