@@ -96,7 +96,7 @@ type leaves struct {
 	seen   int   // entries met
 	read   int64 // bytes unpacked, at all levels
 	number int
-	file   io.ReadSeeker
+	file   io.Reader
 	plain  bool // the file is no archive, and not yet returned
 	skip   func(entries []string) bool
 }
@@ -110,6 +110,9 @@ func openLeaves(ctx context.Context, name string, file interface {
 	var head [300]byte
 	n, err := file.ReadAt(head[:], 0)
 	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
 	}
 	k := sniff(head[:n])
@@ -147,9 +150,6 @@ func (l *leaves) push(k kind, entries []string, name string, src io.Reader, at i
 func (l *leaves) next() (leaf, error) {
 	if l.plain {
 		l.plain = false
-		if _, err := l.file.Seek(0, io.SeekStart); err != nil {
-			return leaf{}, fmt.Errorf("read file: %w", err)
-		}
 		return leaf{src: bufio.NewReaderSize(&fileReader{l: l, r: l.file}, headSize)}, nil
 	}
 	for len(l.stack) > 0 {

@@ -6,7 +6,7 @@ import (
 	"adventureworks.example/extract/producers"
 )
 
-// A batch ends at whichever comes first.
+// A batch ends at whichever comes first, unless a test sets its own.
 const (
 	batchBytes   = 1 << 20
 	batchRecords = 8192
@@ -14,15 +14,17 @@ const (
 
 // batch collects records. Their values lie one after the other in arenas, so that a row costs no allocation of its own.
 type batch struct {
-	reader *reader
-	path   string
-	out    producers.Batch
-	arena  []byte
-	chunk  []kgo.Record
-	bytes  int
+	reader    *reader
+	partition int32
+	out       producers.Batch
+	arena     []byte
+	chunk     []kgo.Record
+	bytes     int
 }
 
-func (b *batch) full() bool { return b.bytes >= batchBytes || len(b.out.Records) >= batchRecords }
+func (b *batch) full() bool {
+	return b.bytes >= b.reader.batchBytes || len(b.out.Records) >= b.reader.batchRecords
+}
 
 // space returns the arena to append a value to, with at least n bytes free; keep takes what was appended.
 func (b *batch) space(n int) []byte {
@@ -41,12 +43,9 @@ func (b *batch) keep(dataset int, arena []byte) {
 	}
 	b.chunk = b.chunk[:len(b.chunk)+1]
 	r := &b.chunk[len(b.chunk)-1]
-	r.Topic, r.Value, r.Partition = b.reader.topics[dataset].Topic, value, partitionOf(b)
+	r.Topic, r.Value, r.Partition = b.reader.topics[dataset].Topic, value, b.partition
 	b.add(r)
 }
-
-// partitionOf is the partition of the batch's file.
-func partitionOf(b *batch) int32 { return partition(b.path) }
 
 func (b *batch) add(r *kgo.Record) {
 	b.out.Records = append(b.out.Records, r)

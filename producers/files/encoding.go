@@ -35,7 +35,7 @@ var high1252 = [32]rune{
 const headSize = 64 << 10
 
 // detect chooses the charset of a stream by its first bytes, as far as declared leaves it open: "utf-8", "utf-16", "windows-1252", "latin-1" or "auto". skip
-// is the length of the byte order mark. auto takes text that is not UTF-8 for Windows-1252.
+// is the length of the byte order mark. auto takes text in which not one letter is UTF-8 for Windows-1252.
 func detect(declared string, head []byte) (c charset, skip int) {
 	switch {
 	case declared == "windows-1252":
@@ -58,10 +58,32 @@ func detect(declared string, head []byte) (c charset, skip int) {
 		}
 		return utf16BE, 0
 	}
-	if validStart(head) {
-		return utf8Text, 0
+	if letters, broken := multibyte(head); broken > 0 && letters == 0 {
+		return windows1252, 0
 	}
-	return windows1252, 0
+	return utf8Text, 0
+}
+
+// multibyte counts the letters of several bytes in b and the bytes that are not UTF-8, save for a letter cut at b's end. Text that has both is UTF-8 with
+// broken rows: to take it for another encoding would spoil every letter of it.
+func multibyte(b []byte) (letters, broken int) {
+	for i := 0; i < len(b); {
+		if b[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(b[i:])
+		switch {
+		case r != utf8.RuneError || size > 1:
+			letters++
+		case !utf8.FullRune(b[i:]):
+			return letters, broken
+		default:
+			broken++
+		}
+		i += size
+	}
+	return letters, broken
 }
 
 func zeros(b []byte) (even, odd int) {
@@ -75,19 +97,6 @@ func zeros(b []byte) (even, odd int) {
 		}
 	}
 	return even, odd
-}
-
-// validStart tells whether b is UTF-8, save for a letter cut at its end.
-func validStart(b []byte) bool {
-	for i := 0; i < utf8.UTFMax && i < len(b); i++ {
-		if utf8.RuneStart(b[len(b)-1-i]) {
-			if !utf8.FullRune(b[len(b)-1-i:]) {
-				b = b[:len(b)-1-i]
-			}
-			break
-		}
-	}
-	return utf8.Valid(b)
 }
 
 // appendUTF8 appends the UTF-8 of b and returns how many bytes of b that took; final tells that nothing follows b.

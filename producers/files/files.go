@@ -80,7 +80,7 @@ func New(c Config, base string, log *slog.Logger) (*Source, error) {
 		return nil, fmt.Errorf("open folder: %w; make it, or correct `folder`", err)
 	}
 	s := &Source{
-		reader:  reader{config: c, root: root, datasets: datasets},
+		reader:  reader{config: c, root: root, datasets: datasets, batchBytes: batchBytes, batchRecords: batchRecords},
 		log:     log,
 		ignored: map[string]generation{}, told: map[string]bool{}, files: map[string]*progress{}, byHash: map[string]string{},
 	}

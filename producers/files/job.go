@@ -57,7 +57,7 @@ func (j *job) openLeaves(ctx context.Context, name string) (*leaves, error) {
 
 // next returns the next batch; the last one ends at a position that is not `reading`.
 func (j *job) next(ctx context.Context) (producers.Batch, error) {
-	b := &batch{reader: j.reader, path: j.pos.path}
+	b := &batch{reader: j.reader, partition: partition(j.pos.path)}
 	pos := j.pos
 	err := j.refuse
 	if err == nil {

@@ -88,6 +88,8 @@ type reader struct {
 	datasets []*dataset
 	target   producers.Target
 	topics   []producers.Dataset // by dataset
+
+	batchBytes, batchRecords int
 }
 
 // open makes the datasets' topics ready.
