@@ -28,8 +28,8 @@ var (
 	errOtherSchema = errors.New("the columns are of another schema than the reader's")
 )
 
-// maxEmptyItems bounds the items of one block that take no bytes at all (nulls, records without fields).
-const maxEmptyItems = 1 << 16
+// maxEmptyItems bounds the items of one list that take no bytes at all (nulls, records without fields): a few bytes could claim any number of them.
+const maxEmptyItems = 1 << 10
 
 // Decoder turns Avro payloads written with one schema into rows of another. It is compiled once, immutable, and safe for concurrent use.
 type Decoder struct {
@@ -112,7 +112,7 @@ type step struct {
 	op       op
 	nullable bool  // the writer's type is a union of null and one other: a branch comes first
 	mark     bool  // the column is optional: note that it is not null
-	present  uint8 // the branch of the value as it is encoded, one byte
+	present  int64 // the branch of the value
 	column   int32 // place of the column; -1 for none
 	size     int   // of a fixed
 	minimum  int   // bytes that an item of a list or map takes at least
@@ -135,22 +135,21 @@ func run(steps []step, cols []*Column, b []byte, p int) (int, error) {
 			c = cols[s.column]
 		}
 		if s.nullable {
-			if p >= len(b) {
-				return p, s.fail(p, errTruncated)
-			}
-			switch b[p] {
-			case s.present:
-				p++
-			case s.present ^ 2:
-				p++
+			branch, next := readLong(b, p)
+			switch {
+			case next < 0:
+				return p, s.fail(p, errOf(next))
+			case uint64(branch) > 1:
+				return p, s.fail(p, errBranch)
+			case branch != s.present:
 				if !c.Optional {
 					return p, s.fail(p, errNull)
 				}
 				c.AppendNull()
+				p = next
 				continue
-			default:
-				return p, s.fail(p, errBranch)
 			}
+			p = next
 		}
 		if s.mark {
 			c.Valid = append(c.Valid, true)
@@ -384,11 +383,12 @@ func (s *step) enum(c *Column, b []byte, p int) (int, error) {
 
 // blocks reads the blocks of a list or map up to the one without items.
 func (s *step) blocks(c *Column, b []byte, p int) (int, error) {
-	for {
-		count, end, next, err := readBlock(b, p, s.minimum)
+	for room := int64(maxEmptyItems); ; {
+		count, end, next, err := readBlock(b, p, s.minimum, room)
 		if err != nil {
 			return p, place(p, err)
 		}
+		room -= count
 		if p = next; count == 0 {
 			return p, nil
 		}
@@ -403,8 +403,9 @@ func (s *step) blocks(c *Column, b []byte, p int) (int, error) {
 	}
 }
 
-// readBlock reads the head of a block: the number of items and, where the writer gave the block's size, its end (else -1).
-func readBlock(b []byte, p, minimum int) (count int64, end, next int, err error) {
+// readBlock reads the head of a block: the number of items and, where the writer gave the block's size, its end (else -1). minimum is what an item takes
+// at least; where that is nothing, room is the number of items that may come.
+func readBlock(b []byte, p, minimum int, room int64) (count int64, end, next int, err error) {
 	count, next = readLong(b, p)
 	if next < 0 {
 		return 0, 0, p, errOf(next)
@@ -424,7 +425,6 @@ func readBlock(b []byte, p, minimum int) (count int64, end, next int, err error)
 		next = after
 		end = next + int(size)
 	}
-	room := int64(maxEmptyItems)
 	if minimum > 0 {
 		room = int64((len(b) - next) / minimum)
 	}

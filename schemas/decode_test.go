@@ -134,6 +134,11 @@ func FuzzRoundTripAgainstGoavro(f *testing.F) {
 // strictErrors are those of bytes that goavro takes.
 var strictErrors = []error{errVarint, errIntRange, errUTF8, errDigits, errUUID, errBlockSize, errLength, errCount}
 
+// same compares what was read. A uuid is its 128 bits, so its text comes back in lower case.
+func same(s *Schema, got, want string) bool {
+	return got == want || strings.Contains(s.String(), `"uuid"`) && strings.EqualFold(got, want)
+}
+
 func FuzzDecodeHostileBytes(f *testing.F) {
 	types := oracleTypes()
 	r := newRandom(1)
@@ -168,7 +173,7 @@ func FuzzDecodeHostileBytes(f *testing.F) {
 			if !strings.Contains(theirs.Error(), "duplicate key") && !strings.Contains(theirs.Error(), "MaxBlockCount") {
 				t.Fatalf("%s: %x was accepted, goavro says %v", s, payload, theirs)
 			}
-		case err == nil && show(native(cols.Root, 0)) != show(want):
+		case err == nil && !same(s, show(native(cols.Root, 0)), show(want)):
 			t.Fatalf("%s: %x is\n%s, goavro\n%s", s, payload, show(native(cols.Root, 0)), show(want))
 		case err != nil && theirs == nil && len(rest) == 0 && !slices.ContainsFunc(strictErrors, func(e error) bool { return errors.Is(err, e) }):
 			t.Fatalf("%s: %x was refused (%v), goavro reads %s", s, payload, err, show(want))

@@ -15,7 +15,7 @@ func resolve(w, r *Type) (step, error) {
 			target = r
 		}
 		s, err := resolveValue(value, target)
-		s.nullable, s.present, s.mark = true, uint8(branch<<1), optional
+		s.nullable, s.present, s.mark = true, int64(branch), optional
 		return s, err
 	case w.Kind == Union:
 		return resolveWriterUnion(w, r)

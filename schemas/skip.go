@@ -69,11 +69,12 @@ func skipBlocks(t *Type, b []byte, p int) (int, error) {
 	if t.Kind == Map {
 		minimum++
 	}
-	for {
-		count, end, next, err := readBlock(b, p, minimum)
+	for room := int64(maxEmptyItems); ; {
+		count, end, next, err := readBlock(b, p, minimum, room)
 		if err != nil {
 			return p, err
 		}
+		room -= count
 		if p = next; count == 0 {
 			return p, nil
 		}
