@@ -95,13 +95,13 @@ func (r *Registry) Close() { r.http.CloseIdleConnections() }
 // reasons. Ids are remembered, so a schema that was registered before costs nothing and needs no registry.
 func (r *Registry) Register(ctx context.Context, subject string, s *Schema) (int, error) {
 	key := registration{subject, s.text}
-	r.mu.RLock()
-	id, ok := r.ids[key]
-	r.mu.RUnlock()
-	if ok {
+	if id, ok := r.registered(key); ok {
 		return id, nil
 	}
 	v, err := r.once(ctx, subject+"\x00"+s.text, func(ctx context.Context) (any, error) {
+		if id, ok := r.registered(key); ok { // by a call that ended after we looked
+			return id, nil
+		}
 		id, err := r.register(ctx, subject, s)
 		if err != nil {
 			return nil, err
@@ -115,6 +115,13 @@ func (r *Registry) Register(ctx context.Context, subject string, s *Schema) (int
 		return 0, fmt.Errorf("register schema of %s: %w", subject, err)
 	}
 	return v.(int), nil
+}
+
+func (r *Registry) registered(key registration) (int, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	id, ok := r.ids[key]
+	return id, ok
 }
 
 func (r *Registry) register(ctx context.Context, subject string, s *Schema) (int, error) {
@@ -170,10 +177,7 @@ func (r *Registry) explain(ctx context.Context, subject string, s *Schema, refus
 // ByID returns the schema that was registered under an id. It is asked for once and remembered for ever, since an id never changes its meaning; so schemas that
 // are known stay known while the registry is away.
 func (r *Registry) ByID(ctx context.Context, id int) (*Schema, error) {
-	r.mu.RLock()
-	s, err := r.schemas[id], r.unreadable[id]
-	r.mu.RUnlock()
-	if s != nil || err != nil {
+	if s, err := r.known(id); s != nil || err != nil {
 		return s, err
 	}
 	v, err := r.once(ctx, fmt.Sprint(id), func(ctx context.Context) (any, error) { return r.fetch(ctx, id) })
@@ -183,7 +187,16 @@ func (r *Registry) ByID(ctx context.Context, id int) (*Schema, error) {
 	return v.(*Schema), nil
 }
 
+func (r *Registry) known(id int) (*Schema, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.schemas[id], r.unreadable[id]
+}
+
 func (r *Registry) fetch(ctx context.Context, id int) (*Schema, error) {
+	if s, err := r.known(id); s != nil || err != nil { // by a call that ended after we looked
+		return s, err
+	}
 	found, err := r.client.SchemaByID(ctx, id)
 	if err != nil {
 		if statusOf(err) == http.StatusNotFound {
