@@ -196,19 +196,37 @@ func (s *Source) lockAndSplit(ctx context.Context, conn *pgconn.PgConn, e *entry
 	if e.gone, err = lockTable(ctx, conn, e); err != nil || e.gone {
 		return nil, false, err
 	}
-	rows, err := query(ctx, conn, fmt.Sprintf(listLeaves, e.oid))
+	split, err := s.split(ctx, conn, e)
 	if err != nil {
-		return nil, false, fmt.Errorf("list its parts: %w", err)
+		return nil, false, err
 	}
-	for _, r := range rows {
-		if r[4] == "t" {
+	for _, p := range split {
+		if p.rewritten {
 			s.log.Info("the table was rewritten since the snapshot, it is copied under another", "source", s.name, "table", e.String())
 			return nil, false, nil
 		}
+		parts = append(parts, p.part)
+	}
+	return parts, true, nil
+}
+
+// leafPart is a part and whether its table was rewritten since the snapshot.
+type leafPart struct {
+	part
+	rewritten bool
+}
+
+// split cuts a table into parts: each leaf of a partitioned one, each range of blocks of a long one.
+func (s *Source) split(ctx context.Context, conn *pgconn.PgConn, e *entry) (parts []leafPart, err error) {
+	rows, err := query(ctx, conn, fmt.Sprintf(listLeaves, e.oid))
+	if err != nil {
+		return nil, fmt.Errorf("list its parts: %w", err)
+	}
+	for _, r := range rows {
 		blocks, _ := strconv.ParseInt(r[2], 10, 64)
 		leaf := quoteTable(r[0], r[1])
 		if blocks <= rangeBlocks || r[3] != "t" || s.version < 140000 { // older servers scan the whole table for a range of ctid
-			parts = append(parts, part{leaf: leaf, whole: true})
+			parts = append(parts, leafPart{part{leaf: leaf, whole: true}, r[4] == "t"})
 			continue
 		}
 		for from := int64(0); from < blocks; from += rangeBlocks {
@@ -216,10 +234,10 @@ func (s *Source) lockAndSplit(ctx context.Context, conn *pgconn.PgConn, e *entry
 			if p.to >= blocks {
 				p.to = 0
 			}
-			parts = append(parts, p)
+			parts = append(parts, leafPart{p, r[4] == "t"})
 		}
 	}
-	return parts, true, nil
+	return parts, nil
 }
 
 // lockTable keeps a table from being changed in shape until the snapshot is left. gone tells that it is not the table that was listed any more; the next
