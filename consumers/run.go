@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // dirtyDelay is how long the commit of a finished range waits for the intent of the next one to go along with.
@@ -32,20 +33,29 @@ const pollRecords = 50_000
 // slowly from the intent on, the same way as after a crash.
 func Run(ctx context.Context, o Options) error {
 	r := newRunner(o)
-	cl, err := kgo.NewClient(append(append([]kgo.Opt{}, o.Kafka...), r.clientOpts()...)...)
-	if err != nil {
+	clientCtx, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	r.abandon = abandon
+	var err error
+	if r.side, err = kgo.NewClient(o.Kafka...); err != nil {
+		return fmt.Errorf("open kafka client: %w", err)
+	}
+	defer r.side.Close()
+	r.adm = kadm.NewClient(r.side)
+	if r.cl, err = kgo.NewClient(append(append([]kgo.Opt{kgo.WithContext(clientCtx)}, o.Kafka...), r.clientOpts()...)...); err != nil {
 		return fmt.Errorf("open kafka client of group %s: %w", r.o.Group, err)
 	}
-	r.cl, r.adm = cl, kadm.NewClient(cl)
 	return r.run(ctx)
 }
 
 // runner is one Run. Its loop, in run, owns every field that is not a channel and not set before the loop starts.
 type runner struct {
-	o   Options
-	log *slog.Logger
-	cl  *kgo.Client
-	adm *kadm.Client
+	o       Options
+	log     *slog.Logger
+	cl      *kgo.Client        // the member of the group
+	abandon context.CancelFunc // ends whatever cl waits for
+	side    *kgo.Client        // for requests that are not the member's own
+	adm     *kadm.Client       // on side
 
 	parts    map[statusKey]*part
 	buffered int // bytes read and not yet written, over all partitions
@@ -198,13 +208,23 @@ func (r *runner) stop(ctx context.Context) {
 func (r *runner) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Limits.Grace)
 	defer cancel()
+	member, _ := r.cl.GroupMetadata()
 	r.cl.AllowRebalance()
-	if r.o.Instance != "" {
-		// A static member does not leave by itself.
-		leave := kadm.LeaveGroup(r.o.Group).InstanceIDs(r.o.Instance).Reason("clean stop")
-		if _, err := r.adm.LeaveGroup(ctx, leave); err != nil {
-			r.log.Warn("cannot leave group", "err", err)
-		}
+	if err := r.cl.LeaveGroupContext(ctx); err != nil {
+		r.log.Warn("cannot leave group in time", "err", err)
 	}
+	r.abandon()
 	r.cl.CloseAllowingRebalance()
+	if r.o.Instance == "" || member == "" {
+		return
+	}
+	// A static member does not leave by itself. The member's id keeps this from throwing out a process that has taken the name over.
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = r.o.Group
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID, m.Reason = member, &r.o.Instance, kmsg.StringPtr("clean stop")
+	req.Members = append(req.Members, m)
+	if _, err := req.RequestWith(ctx, r.side); err != nil {
+		r.log.Warn("cannot leave group", "err", err)
+	}
 }

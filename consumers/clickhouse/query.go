@@ -1,0 +1,151 @@
+package clickhouse
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// Rows receives the result of a query: the columns once, then every row as text. A NULL is nil.
+type Rows interface {
+	Columns(names, types []string) error
+	Row(values []*string) error
+}
+
+// Query runs one SQL statement for a person and gives its result to rows as text, as it comes.
+func (s *Sink) Query(ctx context.Context, sql string, rows Rows) error {
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: s.conf.Addresses, TLS: s.conf.TLS, MaxOpenConns: 1, DialTimeout: dialTimeout,
+		Auth:       clickhouse.Auth{Username: s.conf.User, Password: s.conf.Password, Database: "system"},
+		ClientInfo: clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{"extract", ""}}},
+	})
+	if err != nil {
+		return fmt.Errorf("query clickhouse: %w", err)
+	}
+	defer conn.Close()
+	result, err := conn.Query(ctx, strings.TrimRight(strings.TrimSpace(sql), ";"))
+	if err != nil {
+		return fmt.Errorf("query clickhouse: %w", err)
+	}
+	defer result.Close()
+	var names, types []string
+	var dests []any
+	for _, c := range result.ColumnTypes() {
+		names, types = append(names, c.Name()), append(types, c.DatabaseTypeName())
+		dests = append(dests, reflect.New(c.ScanType()).Interface())
+	}
+	if err := rows.Columns(names, types); err != nil {
+		return err
+	}
+	values := make([]*string, len(dests))
+	for result.Next() {
+		if err := result.Scan(dests...); err != nil {
+			return fmt.Errorf("query clickhouse: %w", err)
+		}
+		for i, d := range dests {
+			values[i] = text(reflect.ValueOf(d).Elem(), false)
+		}
+		if err := rows.Row(values); err != nil {
+			return err
+		}
+	}
+	if err := result.Err(); err != nil {
+		return fmt.Errorf("query clickhouse: %w", err)
+	}
+	return nil
+}
+
+// text renders a value as ClickHouse's own client does, nil for NULL. Inside of arrays, maps and tuples text is quoted.
+func text(v reflect.Value, inside bool) *string {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		if v.IsNil() {
+			return nil
+		}
+		if s, ok := known(v.Interface(), inside); ok {
+			return &s
+		}
+		v = v.Elem()
+	}
+	if !v.IsValid() {
+		return nil
+	}
+	if s, ok := known(v.Interface(), inside); ok {
+		return &s
+	}
+	var s string
+	switch v.Kind() {
+	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			s = quoted(string(v.Bytes()), inside)
+			break
+		}
+		var parts []string
+		for i := range v.Len() {
+			parts = append(parts, orNull(text(v.Index(i), true)))
+		}
+		s = "[" + strings.Join(parts, ",") + "]"
+	case reflect.Map:
+		var parts []string
+		for it := v.MapRange(); it.Next(); {
+			parts = append(parts, orNull(text(it.Key(), true))+":"+orNull(text(it.Value(), true)))
+		}
+		s = "{" + strings.Join(sorted(parts), ",") + "}"
+	case reflect.Float32:
+		s = strconv.FormatFloat(v.Float(), 'g', -1, 32)
+	case reflect.Float64:
+		s = strconv.FormatFloat(v.Float(), 'g', -1, 64)
+	case reflect.String:
+		s = quoted(v.String(), inside)
+	default:
+		s = fmt.Sprint(v.Interface())
+	}
+	return &s
+}
+
+// known renders values that say how themselves.
+func known(v any, inside bool) (string, bool) {
+	switch v := v.(type) {
+	case time.Time:
+		layout := "2006-01-02 15:04:05.999999999"
+		if v.Hour()+v.Minute()+v.Second()+v.Nanosecond() == 0 {
+			layout = time.DateOnly
+		}
+		return quoted(v.Format(layout), inside), true
+	case json.RawMessage:
+		return string(v), true
+	case fmt.Stringer:
+		if _, isPointer := v.(interface{ Elem() reflect.Type }); !isPointer {
+			return quoted(v.String(), inside), true
+		}
+	case driver.Valuer:
+		if inner, err := v.Value(); err == nil && inner != nil {
+			return fmt.Sprint(inner), true
+		}
+	}
+	return "", false
+}
+
+func quoted(s string, inside bool) string {
+	if !utf8.ValidString(s) {
+		return fmt.Sprintf("<%d bytes>", len(s))
+	}
+	if inside {
+		return quoteText(s)
+	}
+	return s
+}
+
+func orNull(s *string) string {
+	if s == nil {
+		return "NULL"
+	}
+	return *s
+}
