@@ -6,8 +6,8 @@ import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
-	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +15,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 )
@@ -137,7 +138,12 @@ func (l *leaves) push(k kind, entries []string, name string, src io.Reader, at i
 		lv.container = &tarContainer{r: tar.NewReader(src)}
 	default:
 		lv.single = true
-		lv.container, err = l.openCompressed(k, name, src)
+		if k == kindGzip && at != nil {
+			err = l.checkGzipSize(at, size)
+		}
+		if err == nil {
+			lv.container, err = l.openCompressed(k, name, src)
+		}
 	}
 	if err != nil {
 		return broken(name, err)
@@ -342,6 +348,23 @@ func (l *leaves) openCompressed(k kind, name string, src io.Reader) (container, 
 	}
 	c.src = &meter{l: l, r: r}
 	return c, nil
+}
+
+// deflateRatio is more than deflate can ever pack.
+const deflateRatio = 1040
+
+// checkGzipSize reads the size that ends a gzip file, modulo 4 GiB, so that a bomb that admits to be one is refused at once. (RFC 1952, 2.3.1) A size that the
+// format cannot reach is no size: the file is cut short, which reading it will say.
+func (l *leaves) checkGzipSize(at io.ReaderAt, size int64) error {
+	var b [4]byte
+	if _, err := at.ReadAt(b[:], max(0, size-4)); err != nil && err != io.EOF {
+		return fmt.Errorf("read file: %w", err)
+	}
+	said := int64(binary.LittleEndian.Uint32(b[:]))
+	if said/deflateRatio <= size && l.check(said) != nil {
+		return refuse("the archive says that it unpacks to %d bytes, more than %d times its %d; or it is cut short, and says nothing", said, l.limits.Ratio, size)
+	}
+	return nil
 }
 
 // innerName is the name of what a compressed file holds.

@@ -65,7 +65,7 @@ type progress struct {
 func New(c Config, base string, log *slog.Logger) (*Source, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
-		return nil, err
+		return nil, &producers.Error{Class: producers.Stop, Err: err}
 	}
 	folder := c.Folder
 	if !filepath.IsAbs(folder) {
@@ -73,11 +73,11 @@ func New(c Config, base string, log *slog.Logger) (*Source, error) {
 	}
 	datasets, err := compileDatasets(c, base)
 	if err != nil {
-		return nil, err
+		return nil, &producers.Error{Class: producers.Stop, Err: err}
 	}
 	root, err := os.OpenRoot(folder)
 	if err != nil {
-		return nil, fmt.Errorf("open folder: %w; make it, or correct `folder`", err)
+		return nil, &producers.Error{Class: producers.Pause, Err: fmt.Errorf("open folder: %w", err), Remedy: "make the folder, or correct `folder` in the configuration"}
 	}
 	s := &Source{
 		reader:  reader{config: c, root: root, datasets: datasets, batchBytes: batchBytes, batchRecords: batchRecords},

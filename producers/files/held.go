@@ -107,7 +107,7 @@ func (s *Source) countFolder(ctx context.Context, v *inventory, folder string) e
 
 func isReport(name string, all []found) bool {
 	for _, f := range all {
-		if f.path+reportSuffix == name {
+		if reportName(f.path) == name {
 			return true
 		}
 	}

@@ -59,7 +59,7 @@ func (j *job) inspectLeaf(dataset int, f leaf) (key [sha256.Size + 2]byte, err e
 			return key, broken(f.entry(), err)
 		}
 		if _, _, err := readHeader(d, strings.NewReader(string(head)), head, 1<<20); err != nil && err != io.EOF {
-			return key, err
+			return key, describe(f.entry(), err)
 		}
 	}
 	h := sha256.New()

@@ -18,6 +18,7 @@ type job struct {
 	reader *reader
 	file   *os.File
 	leaves *leaves
+	plain  bool         // the file is no archive
 	repeat map[int]bool // leaves of an archive whose content an earlier one has
 	pos    position     // behind the last row of the last batch
 	open   leafReader   // the leaf that is being read, or nil
@@ -37,6 +38,9 @@ func (r *reader) begin(ctx context.Context, file *os.File, at string, pos positi
 	var err error
 	if j.repeat, err = j.inspect(ctx); err == nil {
 		j.leaves, err = j.openLeaves(ctx, at)
+	}
+	if err == nil {
+		j.plain = j.leaves.plain
 	}
 	var refused *refusal
 	if errors.As(err, &refused) {
@@ -100,6 +104,9 @@ func (j *job) fill(b *batch) error {
 		err := j.open.fill(b)
 		if limit := *j.reader.config.MaxBadRows; limit >= 0 && j.pos.rejected > limit {
 			return refuse("more than %d rows are bad", limit)
+		}
+		if err == io.EOF && j.plain {
+			return io.EOF // the position stays at the end, where a file that grows goes on
 		}
 		if err == io.EOF {
 			j.open = nil

@@ -14,22 +14,39 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"adventureworks.example/extract/producers"
 )
 
-// reportSuffix ends the name of the report beside a file in failed/.
-const reportSuffix = ".report.txt"
+// reportName is the path of the report beside a file in failed/. A name that would be too long for the file system is cut.
+func reportName(name string) string {
+	const suffix, longest = ".report.txt", 255
+	if base := path.Base(name); len(base)+len(suffix) > longest {
+		name = name[:len(name)-len(base)+longest-len(suffix)]
+	}
+	return name + suffix
+}
 
 // finish puts a file whose end is committed where it belongs. It does nothing when that is done already, or when another file has taken the path since.
 func (s *Source) finish(p position) error {
 	if p.state == reading || s.config.Processed == "leave" {
 		return nil
 	}
+	err := s.putAway(p)
+	if err == nil {
+		return nil
+	}
+	return &producers.Error{Class: producers.Pause, Err: fmt.Errorf("put file %q away: %w", p.path, err),
+		Remedy: "let this program write in the folder and everything below it, and leave room on its disk"}
+}
+
+func (s *Source) putAway(p position) error {
 	f, gen, err := openPlain(s.root, p.path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		return fmt.Errorf("move file: %w", err)
+		return err
 	}
 	f.Close()
 	if !gen.sameFile(p.gen) {
@@ -41,23 +58,23 @@ func (s *Source) finish(p position) error {
 		folder = failedFolder
 	case s.config.Processed == "delete":
 		if err := s.root.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("delete file: %w", err)
+			return err
 		}
-		return syncFolder(s.root, path.Dir(p.path))
+		return nil
 	case p.state == duplicate:
 		folder = duplicateFolder
 	}
 	to, err := freePlace(s.root, folder, p.path)
 	if err != nil {
-		return fmt.Errorf("move file %q: %w", p.path, err)
+		return err
 	}
 	if p.state == failed {
-		if err := writeReport(s.root, to+reportSuffix, p); err != nil {
-			return fmt.Errorf("write report of %q: %w", p.path, err)
+		if err := writeReport(s.root, reportName(to), p); err != nil {
+			return fmt.Errorf("write report: %w", err)
 		}
 	}
 	if err := move(s.root, p.path, to, p.gen.hash); err != nil {
-		return fmt.Errorf("move file: %w; let this program write in the folder and below it", err)
+		return err
 	}
 	if strings.HasPrefix(s.config.Marker, ".") {
 		s.root.Rename(p.path+s.config.Marker, to+s.config.Marker) // a marker left behind would only say that nothing is complete
@@ -101,16 +118,14 @@ func originalPath(folder, name string) string {
 	return name
 }
 
-// move renames a file, or copies it where the new place is on another device. It is durable when it returns.
+// move renames a file, or copies it where the new place is on another device. A rename that a power cut undoes is made again by the next scan, as the position
+// is durable; so only the copy, which removes the file it was made of, waits for the disk.
 func move(root *os.Root, from, to, hash string) error {
 	err := root.Rename(from, to)
 	if errors.Is(err, unix.EXDEV) {
-		err = copyOver(root, from, to, hash)
+		return copyOver(root, from, to, hash)
 	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(syncFolder(root, path.Dir(to)), syncFolder(root, path.Dir(from)))
+	return err
 }
 
 // copyOver copies a file to another device, checks what arrived against the hash, and removes the first one.

@@ -58,10 +58,13 @@ func (s *scanner) walk(dir string, all *[]found) error {
 	}
 	f, err := s.root.Open(dir)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // gone since its parent was read
+		switch {
+		case dir == ".":
+			return fmt.Errorf("scan folder: %w", err)
+		case !errors.Is(err, fs.ErrNotExist): // else it is gone since its parent was read
+			s.refused(dir, err.Error())
 		}
-		return fmt.Errorf("scan folder: %w", err)
+		return nil
 	}
 	defer f.Close()
 	for {
