@@ -19,7 +19,7 @@ import (
 //	string  = 's' length bytes         strings, bytes, fixed, the symbol of an enum, the 16 bytes of a uuid
 //	list    = 'a' count { item }       an item is a value, or 'z' for null
 //	map     = 'm' count { key item }   sorted by key; a key is its length and its bytes
-//	record  = 'r' row 0                only within lists, maps and unions: elsewhere a record is its leaves
+//	record  = 'r' row 0                only within lists and maps: elsewhere a record is its leaves
 //
 // Numbers are ints, longs and decimals; dates as days since 1970; times and timestamps as microseconds, those in nanoseconds with up to three decimals; and floats
 // and doubles that are whole numbers up to 2^53, except -0. A null is left out, so a column that is added later changes nothing, and a null record is the same as
@@ -66,12 +66,14 @@ func (c *Columns) AppendCanonical(dst []byte, row int) []byte {
 // A null record has none.
 func (c *Column) AppendCanonical(dst []byte, row int) []byte {
 	if c.Form != FormRecord {
-		return appendLeaves(dst, leavesOf(c), row)
+		return appendLeaves(dst, "", leavesOf(c), row)
 	}
-	return appendLeaves(dst, c.leaves, row)
+	return appendLeaves(dst, "", c.leaves, row)
 }
 
-func appendLeaves(dst []byte, leaves []leaf, row int) []byte {
+// appendLeaves appends the leaves that are not null, with prefix before their paths. A record that is a union's branch adds its own leaves in the union's
+// place, as if it were no union. They are in order there, since a dot sorts before every character of a name.
+func appendLeaves(dst []byte, prefix string, leaves []leaf, row int) []byte {
 next:
 	for i := range leaves {
 		l := &leaves[i]
@@ -83,11 +85,24 @@ next:
 				continue next
 			}
 		}
-		dst = binary.AppendUvarint(dst, uint64(len(l.path)))
-		dst = append(dst, l.path...)
+		if l.column.Form == FormUnion {
+			if branch := l.column.Children[l.column.Index[row]]; branch.Form == FormRecord {
+				dst = appendLeaves(dst, dotted(prefix+l.path), branch.leaves, l.column.Places[row])
+				continue
+			}
+		}
+		dst = binary.AppendUvarint(dst, uint64(len(prefix)+len(l.path)))
+		dst = append(append(dst, prefix...), l.path...)
 		dst = l.column.appendCanonicalValue(dst, row)
 	}
 	return dst
+}
+
+func dotted(path string) string {
+	if path == "" {
+		return ""
+	}
+	return path + "."
 }
 
 // appendItem appends an item of a list or map, which may be null.
@@ -127,7 +142,7 @@ func (c *Column) appendCanonicalValue(dst []byte, row int) []byte {
 	case FormMap:
 		return c.appendMap(dst, row)
 	case FormRecord:
-		return append(appendLeaves(append(dst, 'r'), c.leaves, row), 0)
+		return append(appendLeaves(append(dst, 'r'), "", c.leaves, row), 0)
 	case FormUnion:
 		return c.Children[c.Index[row]].appendCanonicalValue(dst, c.Places[row])
 	}

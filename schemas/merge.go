@@ -170,9 +170,9 @@ func (m *merger) record(path string, a, b *Type) *Type {
 
 // lacking is a field that only one side has.
 func (m *merger) lacking(f Field) Field {
-	f.Type, f.Default = nullable(m.adopt(f.Type)), "null"
-	if types, _ := values(f.Type); len(types) == 0 {
-		f.Type = Primitive(Null)
+	f.Type, f.Default = m.adopt(f.Type), "null"
+	if f.Type.Kind != Null {
+		f.Type = nullable(f.Type)
 	}
 	return f
 }
@@ -194,22 +194,29 @@ func withDefault(f Field) Field {
 	return f
 }
 
-// adopt takes a type over whole, giving its named types names that are free.
+// adopt takes a type over whole, with null first in its unions, and gives its named types names that are free.
 func (m *merger) adopt(t *Type) *Type {
 	out := *t
 	switch t.Kind {
 	case Array, Map:
 		out.Items = m.adopt(t.Items)
 	case Union:
-		out.Branches = nil
-		for _, b := range t.Branches {
-			out.Branches = append(out.Branches, m.adopt(b))
+		types, null := values(t)
+		for i, b := range types {
+			types[i] = m.adopt(b)
 		}
+		switch {
+		case len(types) == 0:
+			return Primitive(Null)
+		case null:
+			return nullable(union(types))
+		}
+		return union(types)
 	case Record:
 		out.Fields = nil
 		for _, f := range t.Fields {
 			f.Type = m.adopt(f.Type)
-			out.Fields = append(out.Fields, f)
+			out.Fields = append(out.Fields, withDefault(f))
 		}
 		return m.name(&out)
 	case Enum, Fixed:

@@ -37,6 +37,9 @@ func New(root *Type) (*Schema, error) {
 	if err := check(b.String()); err != nil {
 		return nil, fmt.Errorf("check avro schema %s: %w", root.Name, err)
 	}
+	if err := noNestedUnions(root, map[*Type]bool{}); err != nil {
+		return nil, fmt.Errorf("check avro schema %s: %w", root.Name, err)
+	}
 	if n := size(root, map[*Type]int{}); n > maxNodes {
 		return nil, fmt.Errorf("check avro schema %s: it spreads out to more than %d types", root.Name, maxNodes)
 	}
@@ -64,6 +67,31 @@ func check(text string) (err error) {
 	}()
 	_, err = goavro.NewCodec(text)
 	return err
+}
+
+// noNestedUnions looks for what the specification forbids and goavro takes.
+func noNestedUnions(t *Type, seen map[*Type]bool) error {
+	if seen[t] {
+		return nil
+	}
+	seen[t] = true
+	for _, b := range t.Branches {
+		if b.Kind == Union {
+			return errors.New("a union stands directly in a union")
+		}
+		if err := noNestedUnions(b, seen); err != nil {
+			return err
+		}
+	}
+	for _, f := range t.Fields {
+		if err := noNestedUnions(f.Type, seen); err != nil {
+			return fmt.Errorf("field %s: %w", f.Name, err)
+		}
+	}
+	if t.Items != nil {
+		return noNestedUnions(t.Items, seen)
+	}
+	return nil
 }
 
 // maxNodes bounds a schema with its named types written out at each place, since every place becomes a column.
