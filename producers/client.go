@@ -118,7 +118,7 @@ func (t *target) resume(ctx context.Context, cl *kgo.Client, owner string) (prog
 		return progress{}, err
 	}
 	defer r.admin.Close()
-	p, err := r.read(ctx, rec.Partition, rec.Offset+1)
+	p, err := r.read(ctx, rec.Partition, rec.Offset+1, kgo.ReadCommitted())
 	if err == nil && p.owner != owner {
 		return p, fmt.Errorf("%w: %s", ErrFenced, p.owner)
 	}

@@ -33,7 +33,7 @@ type Options struct {
 	// TopicOf names the topic of a dataset; nil means schemas.Topic.
 	TopicOf func(prefix, source, dataset string) string
 
-	Log     *slog.Logger // nil discards
+	Log     *slog.Logger // with the source's name in it; nil discards
 	Metrics *Metrics     // may be nil
 	Status  *Status      // may be nil
 }
@@ -87,7 +87,6 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Log = o.Log.With("source", o.Source)
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}

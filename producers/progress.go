@@ -78,18 +78,19 @@ func cutString(b []byte) (s string, rest []byte, ok bool) {
 // progress is what the progress topic says of one source.
 type progress struct {
 	positions map[string]string
-	owner     string // who runs it, or ran it last
+	owner     string                  // who runs it, or ran it last
+	open      map[int64][]*kgo.Record // not yet committed, by producer id
 }
 
 // ReadPositions returns the positions that are committed for a source, by part. It reads as a bystander: a transaction that is open now
 // is not waited for. kafka are the options of the client.
 func ReadPositions(ctx context.Context, kafka []kgo.Opt, prefix, source string) (map[string]string, error) {
-	p, err := readCommitted(ctx, kafka, prefix, source)
+	p, err := peek(ctx, kafka, prefix, source)
 	return p.positions, err
 }
 
-// readCommitted reads what is committed now.
-func readCommitted(ctx context.Context, kafka []kgo.Opt, prefix, source string) (progress, error) {
+// peek reads what is committed now.
+func peek(ctx context.Context, kafka []kgo.Opt, prefix, source string) (progress, error) {
 	r, err := newProgressReader(kafka, prefix, source, nil)
 	if err != nil {
 		return progress{}, err
@@ -99,7 +100,7 @@ func readCommitted(ctx context.Context, kafka []kgo.Opt, prefix, source string) 
 	if err != nil || !found {
 		return progress{}, err
 	}
-	ends, err := r.admin.ListCommittedOffsets(ctx, r.topic)
+	ends, err := r.admin.ListEndOffsets(ctx, r.topic)
 	if err != nil {
 		return progress{}, fmt.Errorf("list offsets of %s: %w", r.topic, err)
 	}
@@ -107,7 +108,7 @@ func readCommitted(ctx context.Context, kafka []kgo.Opt, prefix, source string) 
 	if end.Err != nil {
 		return progress{}, fmt.Errorf("list offsets of %s/%d: %w", r.topic, partition, end.Err)
 	}
-	return r.read(ctx, partition, end.Offset)
+	return r.read(ctx, partition, end.Offset, kgo.ReadUncommitted())
 }
 
 // progressReader reads one source's partition of the progress topic.
@@ -145,9 +146,10 @@ func (r *progressReader) partition(ctx context.Context) (p int32, found bool, er
 	return partitionOf([]byte(r.source), len(t.Partitions)), true, nil
 }
 
-// read returns what the records before offset end say, once all transactions before it have ended.
-func (r *progressReader) read(ctx context.Context, partition int32, end int64) (progress, error) {
-	p := progress{positions: map[string]string{}}
+// read returns what the records before offset end say. Read committed, it waits until every transaction before end has ended; read
+// uncommitted, it takes a transaction's records in when it comes to the marker that commits them, and waits for none.
+func (r *progressReader) read(ctx context.Context, partition int32, end int64, level kgo.IsolationLevel) (progress, error) {
+	p := progress{positions: map[string]string{}, open: map[int64][]*kgo.Record{}}
 	starts, err := r.admin.ListStartOffsets(ctx, r.topic)
 	if err != nil {
 		return p, fmt.Errorf("list offsets of %s: %w", r.topic, err)
@@ -159,10 +161,9 @@ func (r *progressReader) read(ctx context.Context, partition int32, end int64) (
 	if start.Offset >= end {
 		return p, nil
 	}
-	// Control records are kept so that the last offset is always seen, whether it ends a transaction or holds a record.
 	cl, err := kgo.NewClient(append(r.kafka[:len(r.kafka):len(r.kafka)],
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic: {partition: kgo.NewOffset().At(start.Offset)}}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(250*time.Millisecond))...)
+		kgo.FetchIsolationLevel(level), kgo.KeepControlRecords(), kgo.FetchMaxWait(250*time.Millisecond))...)
 	if err != nil {
 		return p, fmt.Errorf("open kafka client: %w", err)
 	}
@@ -174,15 +175,42 @@ func (r *progressReader) read(ctx context.Context, partition int32, end int64) (
 		}
 		for _, rec := range fetches.Records() {
 			next = rec.Offset + 1
-			if rec.Offset >= end || rec.Attrs.IsControl() {
-				continue
+			if rec.Offset >= end {
+				break
 			}
-			if err := p.add(rec, r.source); err != nil {
+			if err := p.see(rec, r.source, level == kgo.ReadCommitted()); err != nil {
 				return p, fmt.Errorf("read %s/%d at offset %d: %w", r.topic, partition, rec.Offset, err)
 			}
 		}
 	}
 	return p, nil
+}
+
+// see takes in one record, or keeps it until the marker of its transaction says what it is worth.
+func (p *progress) see(rec *kgo.Record, source string, committed bool) error {
+	switch {
+	case !rec.Attrs.IsControl() && !committed && rec.Attrs.IsTransactional():
+		p.open[rec.ProducerID] = append(p.open[rec.ProducerID], rec)
+	case !rec.Attrs.IsControl():
+		return p.add(rec, source)
+	case !committed:
+		records := p.open[rec.ProducerID]
+		delete(p.open, rec.ProducerID)
+		if !isCommitMarker(rec) {
+			return nil
+		}
+		for _, r := range records {
+			if err := p.add(r, source); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isCommitMarker reads the key of a control record: a version and a type, 0 for abort and 1 for commit, two bytes each.
+func isCommitMarker(rec *kgo.Record) bool {
+	return len(rec.Key) >= 4 && binary.BigEndian.Uint16(rec.Key[2:]) == 1
 }
 
 // add takes in one record.

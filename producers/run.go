@@ -198,7 +198,7 @@ func (r *runner) committed(x *transaction) {
 func (r *runner) explainFencing(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), initTimeout)
 	defer cancel()
-	p, readErr := readCommitted(ctx, r.o.Kafka, r.o.Prefix, r.o.Source)
+	p, readErr := peek(ctx, r.o.Kafka, r.o.Prefix, r.o.Source)
 	switch {
 	case readErr != nil:
 		return errors.Join(err, readErr)

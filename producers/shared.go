@@ -36,6 +36,8 @@ type SharedOptions struct {
 	Group string
 	// ItemsTopic is the topic of the work items. It is created, with Topics.Partitions, if it is not there.
 	ItemsTopic string
+	// SessionTimeout is after how long the group gives the items of a reader that is gone to the others; default 10 s.
+	SessionTimeout time.Duration
 	// New makes a worker. It is called again after an error.
 	New func(ctx context.Context, target Target) (Worker, error)
 }
@@ -56,6 +58,7 @@ func RunShared(ctx context.Context, so SharedOptions) error {
 		return fmt.Errorf("run source %s: %w", o.Source, err)
 	}
 	so.Options = o
+	so.SessionTimeout = or(so.SessionTimeout, 10*time.Second)
 	s := &sharer{so: so}
 	return again(ctx, o, &s.commits, s.attempt)
 }
@@ -111,7 +114,7 @@ func (s *sharer) attempt(ctx context.Context) error {
 		kgo.ClientID(id), // so that the group's description tells which transactional ids are alive
 		kgo.ConsumerGroup(s.so.Group), kgo.ConsumeTopics(s.so.ItemsTopic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.SessionTimeout(s.so.SessionTimeout), kgo.HeartbeatInterval(s.so.SessionTimeout/10),
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { l.assigned.Store(true) }),
 		kgo.OnPartitionsRevoked(l.revoked), kgo.OnPartitionsLost(l.revoked),
 	)
@@ -132,7 +135,7 @@ func (s *sharer) attempt(ctx context.Context) error {
 	if err != nil {
 		return &Error{Class: Stop, Err: fmt.Errorf("open kafka session: %w", err), Remedy: "correct the kafka settings"}
 	}
-	defer session.Close()
+	defer leave(session, o.Limits.Grace)
 	if err := takeID(ctx, session.Client(), id); err != nil {
 		return err
 	}
@@ -151,6 +154,14 @@ func (s *sharer) attempt(ctx context.Context) error {
 		o.Status.state(o.Source, Stopped)
 	}
 	return err
+}
+
+// leave leaves the group, so that the others go on at once, and closes the session.
+func leave(session *kgo.GroupTransactSession, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	_ = session.Client().LeaveGroupContext(ctx) // otherwise the group finds out by itself
+	session.Close()
 }
 
 // serve does one item after the other until ctx ends.
@@ -194,9 +205,7 @@ func (s *sharer) one(ctx context.Context, session *kgo.GroupTransactSession, t *
 	o.Metrics.took(o.Source, "produce", start)
 
 	start = time.Now()
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), initTimeout)
-	defer cancel()
-	committed, endErr := session.End(end, kgo.TransactionEndTry(err == nil && !taken))
+	committed, endErr := session.End(ctx, kgo.TransactionEndTry(err == nil && !taken))
 	switch {
 	case committed && endErr == nil:
 		s.commits++

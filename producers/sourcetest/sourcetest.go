@@ -71,10 +71,16 @@ type Harness struct {
 	Skip map[string]string
 	// Limits override those of producers.Run. The suite closes transactions at once unless CloseTime is set.
 	Limits producers.Limits
+	// Start runs the source until ctx ends or it has ended; nil means producers.Run. A source whose work is shared runs its planner and its
+	// readers here, all with the options' Kafka.
+	Start func(ctx context.Context, o producers.Options) error
 }
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
+	if h.Start == nil {
+		h.Start = producers.Run
+	}
 	s := newSuite(t, h)
 	t.Run("plain", s.plain)
 	if t.Failed() {
