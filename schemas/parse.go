@@ -194,7 +194,8 @@ func annotate(t *Type, n node) {
 func fits(l Logical, t *Type, n node) bool {
 	switch l {
 	case Decimal:
-		return (t.Kind == Bytes || t.Kind == Fixed) && n.Precision > 0 && n.Scale >= 0 && n.Scale <= n.Precision
+		holds := t.Kind == Bytes || t.Kind == Fixed && n.Precision <= fixedDigits(t.Size)
+		return holds && n.Precision > 0 && n.Scale >= 0 && n.Scale <= n.Precision
 	case Date, TimeMillis:
 		return t.Kind == Int
 	case UUID:

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/linkedin/goavro/v2"
 )
 
 // Schema is a parsed, valid Avro schema. It is immutable.
@@ -34,14 +32,14 @@ func New(root *Type) (*Schema, error) {
 	if err := writeType(&b, root, map[string]bool{}); err != nil {
 		return nil, fmt.Errorf("write avro schema: %w", err)
 	}
-	if err := check(b.String()); err != nil {
-		return nil, fmt.Errorf("check avro schema %s: %w", root.Name, err)
-	}
-	if err := noNestedUnions(root, map[*Type]bool{}); err != nil {
-		return nil, fmt.Errorf("check avro schema %s: %w", root.Name, err)
-	}
 	if n := size(root, map[*Type]int{}); n > maxNodes {
 		return nil, fmt.Errorf("check avro schema %s: it spreads out to more than %d types", root.Name, maxNodes)
+	}
+	if err := validate(root, map[*Type]bool{}); err != nil {
+		return nil, fmt.Errorf("check avro schema %s: %w", root.Name, err)
+	}
+	if err := check(b.String()); err != nil {
+		return nil, fmt.Errorf("check avro schema %s: %w", root.Name, err)
 	}
 	return &Schema{Root: root, text: b.String()}, nil
 }
@@ -57,65 +55,6 @@ func MustParse(text string) *Schema {
 
 // String is the schema as JSON, in one form for one schema: compact, fields in the specification's order.
 func (s *Schema) String() string { return s.text }
-
-// check asks goavro, which panics on some texts.
-func check(text string) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("goavro: %v", r)
-		}
-	}()
-	_, err = goavro.NewCodec(text)
-	return err
-}
-
-// noNestedUnions looks for what the specification forbids and goavro takes.
-func noNestedUnions(t *Type, seen map[*Type]bool) error {
-	if seen[t] {
-		return nil
-	}
-	seen[t] = true
-	for _, b := range t.Branches {
-		if b.Kind == Union {
-			return errors.New("a union stands directly in a union")
-		}
-		if err := noNestedUnions(b, seen); err != nil {
-			return err
-		}
-	}
-	for _, f := range t.Fields {
-		if err := noNestedUnions(f.Type, seen); err != nil {
-			return fmt.Errorf("field %s: %w", f.Name, err)
-		}
-	}
-	if t.Items != nil {
-		return noNestedUnions(t.Items, seen)
-	}
-	return nil
-}
-
-// maxNodes bounds a schema with its named types written out at each place, since every place becomes a column.
-const maxNodes = 100_000
-
-// size counts the types of t, a shared one as often as it is used. known holds those that are counted; past the bound it counts no more.
-func size(t *Type, known map[*Type]int) int {
-	if n, ok := known[t]; ok {
-		return n
-	}
-	n := 1
-	if t.Items != nil {
-		n += size(t.Items, known)
-	}
-	for _, f := range t.Fields {
-		n += size(f.Type, known)
-	}
-	for _, b := range t.Branches {
-		n += size(b, known)
-	}
-	n = min(n, maxNodes+1)
-	known[t] = n
-	return n
-}
 
 var errRecursive = errors.New("a schema that contains itself is not supported")
 
