@@ -214,7 +214,10 @@ func appendFloat(dst []byte, v float64) []byte {
 func lengthen(dst []byte, at int) []byte {
 	var length [binary.MaxVarintLen64]byte
 	n := binary.PutUvarint(length[:], uint64(len(dst)-at))
-	return slices.Insert(dst, at, length[:n]...)
+	dst = append(dst, length[:n]...)
+	copy(dst[at+n:], dst[at:])
+	copy(dst[at:], length[:n])
+	return dst
 }
 
 // appendPlain appends an unscaled value as plain decimal digits without trailing zeros after the point.

@@ -148,6 +148,10 @@ func TestDigest(t *testing.T) {
 	if other == forward {
 		t.Error("other rows have the same digest")
 	}
+	var golden Digest
+	if golden.Add([]byte("one row")); golden.String() != "9070abc9bc9505256ce8769ed408bfa8" {
+		t.Errorf("the digest of one row became %s", golden)
+	}
 	carry := Digest{Lo: math.MaxUint64}
 	carry.Sum(Digest{Lo: 1})
 	if (carry != Digest{Hi: 1}) || carry.String() != "00000000000000010000000000000000" {

@@ -17,9 +17,13 @@ func (d *Digest) Add(row []byte) {
 	h := xxhash.Sum64(row)
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], h)
+	var second xxhash.Digest // of h and the row
+	second.Reset()
+	_, _ = second.Write(b[:]) // it never fails
+	_, _ = second.Write(row)
 	var carry uint64
 	d.Lo, carry = bits.Add64(d.Lo, h, 0)
-	d.Hi, _ = bits.Add64(d.Hi, xxhash.Sum64(append(b[:], row...)), carry)
+	d.Hi, _ = bits.Add64(d.Hi, second.Sum64(), carry)
 }
 
 // Sum adds the rows of another digest.

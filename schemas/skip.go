@@ -1,10 +1,5 @@
 package schemas
 
-import (
-	"encoding/binary"
-	"math"
-)
-
 // skip passes over one value of t and returns where it ends.
 func skip(t *Type, b []byte, p int) (int, error) {
 	var v int64
@@ -115,12 +110,4 @@ func minimumBytes(t *Type) int {
 		return n
 	}
 	return 1
-}
-
-func float64At(b []byte, p int) float64 {
-	return math.Float64frombits(binary.LittleEndian.Uint64(b[p:]))
-}
-
-func float32At(b []byte, p int) float32 {
-	return math.Float32frombits(binary.LittleEndian.Uint32(b[p:]))
 }
