@@ -61,17 +61,17 @@ func TestArchiveKinds(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"plain":       {text, "=some text"},
-		"zip":         {zipOf(entry{"a!b.txt", text}, entry{"dir/", nil}, entry{"../../up", text}), "a!b.txt=some text ../../up=some text"},
-		"tar":         {tarOf(entry{"a", text}, entry{"/etc/passwd", text}), "a=some text /etc/passwd=some text"},
-		"gz":          {gz(text), "file=some text"},
-		"xz":          {x.Bytes(), "file=some text"},
-		"bz2":         {bz, "file=some text"},
-		"tar.zst":     {z.Bytes(), "in.txt=some text"},
-		"tgz in zip":  {zipOf(entry{"x.tgz", gz(tarOf(entry{"in", text}))}, entry{"y", text}), "x.tgz!in=some text y=some text"},
-		"gz in tar":   {tarOf(entry{"x.csv.gz", gz(text)}), "x.csv.gz!x.csv=some text"},
-		"zip in tgz":  {gz(tarOf(entry{"x.zip", zipOf(entry{"in", text})})), "x.zip!in=some text"},
-		"nothing":     {nil, "="},
+		"plain":      {text, "=some text"},
+		"zip":        {zipOf(entry{"a!b.txt", text}, entry{"dir/", nil}, entry{"../../up", text}), "a!b.txt=some text ../../up=some text"},
+		"tar":        {tarOf(entry{"a", text}, entry{"/etc/passwd", text}), "a=some text /etc/passwd=some text"},
+		"gz":         {gz(text), "file=some text"},
+		"xz":         {x.Bytes(), "file=some text"},
+		"bz2":        {bz, "file=some text"},
+		"tar.zst":    {z.Bytes(), "in.txt=some text"},
+		"tgz in zip": {zipOf(entry{"x.tgz", gz(tarOf(entry{"in", text}))}, entry{"y", text}), "x.tgz!in=some text y=some text"},
+		"gz in tar":  {tarOf(entry{"x.csv.gz", gz(text)}), "x.csv.gz!x.csv=some text"},
+		"zip in tgz": {gz(tarOf(entry{"x.zip", zipOf(entry{"in", text})})), "x.zip!in=some text"},
+		"nothing":    {nil, "="},
 	} {
 		got, err := walk(t, c.content, defaultLimits())
 		if err != nil || strings.Join(got, " ") != c.want {

@@ -61,8 +61,12 @@ type progress struct {
 	committed bool // the position is durable and the file moved where it belongs, or due to be by the next scan
 }
 
-// New makes a source from its configuration. base is the folder of the configuration file. Nothing is read but the schemas, and nothing is opened but the folder.
+// New makes a source from its configuration. base is the folder of the configuration file; a nil log discards. Nothing is read but the schemas, and nothing is
+// opened but the folder.
 func New(c Config, base string, log *slog.Logger) (*Source, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, &producers.Error{Class: producers.Stop, Err: err}

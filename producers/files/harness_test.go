@@ -7,7 +7,9 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"image"
+	"image/color"
 	"image/jpeg"
 	"image/png"
 	"io"
@@ -298,3 +300,7 @@ func gz(content []byte) []byte {
 	w.Close()
 	return b.Bytes()
 }
+
+func gifPalette() color.Palette { return color.Palette{color.Black, color.White} }
+
+func pngChecksum(chunk []byte) uint32 { return crc32.ChecksumIEEE(chunk) }
