@@ -9,16 +9,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// when says whether the call that fails has happened all the same.
+// when says whether the call that fails has happened all the same. A late one happens when everything else is over.
 type when string
 
 const (
 	before when = "not-happened"
 	after  when = "happened"
+	late   when = "late"
 )
 
 // next is what follows the fault.
@@ -74,7 +76,10 @@ func cases(every int) []testCase {
 	all := []testCase{{fault{}, nothing}, {fault{}, restart}, {fault{}, rebalance}}
 	for _, k := range keys {
 		for _, nth := range k.nth {
-			for _, w := range []when{before, after} {
+			for _, w := range []when{before, after, late} {
+				if w == late && k.key >= 0 {
+					continue // Kafka's side is fenced by the group's generation
+				}
 				for _, then := range []next{nothing, restart, rebalance} {
 					all = append(all, testCase{fault{k.key, nth, w}, then})
 				}
@@ -110,7 +115,7 @@ func (c *cutter) struck() bool { return c.hit.Load() }
 
 // cut counts one call and tells whether it is the one that fails.
 func (c *cutter) cut(w when) bool {
-	if c.fault.nth == 0 || w != c.fault.when || c.seen.Add(1) != int64(c.fault.nth) {
+	if f := c.fault.when; c.fault.nth == 0 || w != f && (w != before || f != late) || c.seen.Add(1) != int64(c.fault.nth) {
 		return false
 	}
 	c.hit.Store(true)
@@ -125,6 +130,13 @@ func (c *cutter) keep(conn net.Conn) bool {
 		c.conns[conn] = struct{}{}
 	}
 	return !c.dead
+}
+
+// release forgets a connection, so that sever does not find it.
+func (c *cutter) release(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conns, conn)
 }
 
 func (c *cutter) sever() {
@@ -184,6 +196,8 @@ type proxy struct {
 	*cutter
 	listener net.Listener
 	server   string
+	late     chan func() // holds what delivers the late packet
+	held     atomic.Bool // there is one: connections to the server stay open for it
 }
 
 func newProxy(t *testing.T, server string, f fault) *proxy {
@@ -195,11 +209,18 @@ func newProxy(t *testing.T, server string, f fault) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{cutter: newCutter(f), listener: l, server: server}
+	p := &proxy{cutter: newCutter(f), listener: l, server: server, late: make(chan func(), 1)}
 	done := make(chan struct{})
 	go func() { defer close(done); p.serve() }()
-	t.Cleanup(func() { l.Close(); p.sever(); <-done })
+	t.Cleanup(func() { p.close(); <-done })
 	return p
+}
+
+// close ends the proxy; a packet that nobody wanted delivered is dropped.
+func (p *proxy) close() {
+	p.listener.Close()
+	p.sever()
+	p.deliver()
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
@@ -227,15 +248,52 @@ func (p *proxy) serve() {
 	}
 }
 
+// deliver lets the late packet reach the server, if there is one, and waits until the server has dealt with it.
+func (p *proxy) deliver() {
+	select {
+	case late := <-p.late:
+		late()
+	default:
+	}
+}
+
+func deliver(server net.Conn, packet []byte) {
+	defer server.Close()
+	if _, err := server.Write(packet); err != nil {
+		return
+	}
+	server.SetReadDeadline(time.Now().Add(2 * time.Second))
+	b := make([]byte, 1<<16)
+	for {
+		if _, err := server.Read(b); err != nil {
+			return
+		}
+	}
+}
+
 // pipe passes packets on until one is to be cut.
 func (p *proxy) pipe(to, from net.Conn, w when) {
-	defer to.Close()
-	defer from.Close()
-	b := make([]byte, 1<<16)
+	defer func() {
+		if w == before || !p.held.Load() {
+			from.Close()
+		}
+	}()
+	keep := false
+	defer func() {
+		if !keep {
+			to.Close()
+		}
+	}()
+	b := make([]byte, 1<<20)
 	for {
 		n, err := from.Read(b)
 		if n > 0 {
 			if p.cut(w) {
+				if keep = p.fault.when == late; keep {
+					p.held.Store(true)
+					p.release(to)
+					p.late <- func() { deliver(to, b[:n]) }
+				}
 				return
 			}
 			if _, err := to.Write(b[:n]); err != nil {

@@ -105,7 +105,8 @@ type process struct {
 	close  func()
 }
 
-func (h Harness) start(t *testing.T, cluster *kfake.Cluster, instance string, f fault) *process {
+// start starts a process. Its batches are of the size it is given: two processes never cut the same batches by chance.
+func (h Harness) start(t *testing.T, cluster *kfake.Cluster, instance string, rows int, f fault) *process {
 	t.Helper()
 	p := &process{t: t, done: make(chan error, 1), kafka: newKafkaFaults(f), proxy: newProxy(t, h.Server, f)}
 	sink, closeSink := h.Open(t, p.proxy.addr())
@@ -115,7 +116,7 @@ func (h Harness) start(t *testing.T, cluster *kfake.Cluster, instance string, f 
 	o := consumers.Options{
 		Kafka: []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(p.kafka.dial), kgo.RetryTimeout(10 * time.Second)}, Prefix: h.Prefix, Sources: []string{h.Source},
 		Instance: instance, Sink: sink, Log: slog.New(slog.DiscardHandler),
-		Limits: consumers.Limits{BatchRows: 10, Grace: 5 * time.Second, PauseMin: 50 * time.Millisecond, Pace: time.Millisecond},
+		Limits: consumers.Limits{BatchRows: rows, Grace: 5 * time.Second, PauseMin: 50 * time.Millisecond, Pace: time.Millisecond},
 	}
 	go func() { p.done <- consumers.Run(ctx, o) }()
 	return p
@@ -149,7 +150,7 @@ func runCase(t *testing.T, h Harness, c testCase, n int) {
 	}
 	defer cluster.Close()
 	topic, want := h.topicOf(t, cluster, n)
-	first := h.start(t, cluster, "first", c.fault)
+	first := h.start(t, cluster, "first", 10, c.fault)
 	enough := len(want)
 	if c.fault.nth == 0 {
 		enough /= 3 // nothing fails: what follows comes in the middle
@@ -162,11 +163,12 @@ func runCase(t *testing.T, h Harness, c testCase, n int) {
 	switch c.then {
 	case restart:
 		first.kill()
-		all = append(all, h.start(t, cluster, "first", fault{}))
+		all = append(all, h.start(t, cluster, "first", 7, fault{}))
 	case rebalance:
-		all = append(all, h.start(t, cluster, "second", fault{}))
+		all = append(all, h.start(t, cluster, "second", 7, fault{}))
 	}
 	arrived := waitFor(deadline, func() bool { return len(h.Rows(t, topic)) >= len(want) })
+	first.proxy.deliver()
 	for i := len(all) - 1; i >= 0; i-- {
 		if c.then == restart && i == 0 {
 			all[i].cancel() // it is dead already; whatever it says
