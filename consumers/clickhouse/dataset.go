@@ -78,7 +78,7 @@ func (s *Sink) applyAll(ctx context.Context, files []SQLFile) error {
 	for _, f := range files {
 		for i, sql := range SplitSQL(f.Text) {
 			name := statementName(f.Name, i, sql)
-			hash := fmt.Sprintf("%x", sha256.Sum256([]byte(sql)))
+			hash := fmt.Sprintf("%x", sha256.Sum256([]byte(strings.TrimSpace(stripComments(sql)))))
 			if done[name] == hash {
 				continue
 			}

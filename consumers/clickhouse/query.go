@@ -51,7 +51,10 @@ func (s *Sink) Query(ctx context.Context, sql string, rows Rows) error {
 			return fmt.Errorf("query clickhouse: %w", err)
 		}
 		for i, d := range dests {
-			values[i] = text(reflect.ValueOf(d).Elem(), false)
+			values[i] = text(reflect.ValueOf(d).Elem(), strings.Contains(types[i], "UInt8"), false)
+			if at, ok := instant(d); ok && strings.Contains(types[i], "Date") && !strings.Contains(types[i], "DateTime") {
+				values[i] = ptr(at.Format(time.DateOnly))
+			}
 		}
 		if err := rows.Row(values); err != nil {
 			return err
@@ -63,8 +66,9 @@ func (s *Sink) Query(ctx context.Context, sql string, rows Rows) error {
 	return nil
 }
 
-// text renders a value as ClickHouse's own client does, nil for NULL. Inside of arrays, maps and tuples text is quoted.
-func text(v reflect.Value, inside bool) *string {
+// text renders a value as ClickHouse's own client does, nil for NULL. Inside of arrays, maps and tuples text is quoted. Bytes are text unless they
+// are numbers.
+func text(v reflect.Value, numbers, inside bool) *string {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
 			return nil
@@ -83,19 +87,19 @@ func text(v reflect.Value, inside bool) *string {
 	var s string
 	switch v.Kind() {
 	case reflect.Slice, reflect.Array:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
+		if v.Type().Elem().Kind() == reflect.Uint8 && !numbers {
 			s = quoted(string(v.Bytes()), inside)
 			break
 		}
 		var parts []string
 		for i := range v.Len() {
-			parts = append(parts, orNull(text(v.Index(i), true)))
+			parts = append(parts, orNull(text(v.Index(i), numbers, true)))
 		}
 		s = "[" + strings.Join(parts, ",") + "]"
 	case reflect.Map:
 		var parts []string
 		for it := v.MapRange(); it.Next(); {
-			parts = append(parts, orNull(text(it.Key(), true))+":"+orNull(text(it.Value(), true)))
+			parts = append(parts, orNull(text(it.Key(), numbers, true))+":"+orNull(text(it.Value(), numbers, true)))
 		}
 		s = "{" + strings.Join(sorted(parts), ",") + "}"
 	case reflect.Float32:
@@ -114,11 +118,7 @@ func text(v reflect.Value, inside bool) *string {
 func known(v any, inside bool) (string, bool) {
 	switch v := v.(type) {
 	case time.Time:
-		layout := "2006-01-02 15:04:05.999999999"
-		if v.Hour()+v.Minute()+v.Second()+v.Nanosecond() == 0 {
-			layout = time.DateOnly
-		}
-		return quoted(v.Format(layout), inside), true
+		return quoted(v.Format("2006-01-02 15:04:05.999999999"), inside), true
 	case json.RawMessage:
 		return string(v), true
 	case fmt.Stringer:
@@ -132,6 +132,21 @@ func known(v any, inside bool) (string, bool) {
 	}
 	return "", false
 }
+
+// instant is the time that a scan has brought, if it is one.
+func instant(dest any) (time.Time, bool) {
+	switch v := dest.(type) {
+	case *time.Time:
+		return *v, true
+	case **time.Time:
+		if *v != nil {
+			return **v, true
+		}
+	}
+	return time.Time{}, false
+}
+
+func ptr(s string) *string { return &s }
 
 func quoted(s string, inside bool) string {
 	if !utf8.ValidString(s) {
