@@ -46,6 +46,7 @@ type stream struct {
 	resumable LSN // everything whose commit ends here or before was read
 	emitted   LSN // the last resumable position that was handed to Next
 
+	starved                            bool // the last read waited in vain, perhaps for the rest of a message
 	lastStatus, lastEmit, lastDiscover time.Time
 	discover                           bool // the stream has met a table that is not copied yet
 
@@ -71,7 +72,8 @@ func (w *stream) run(ctx context.Context) error {
 	defer wake()
 	defer func() { _ = w.status() }() // the connection may be gone
 	for {
-		if w.conn.Frontend().ReadBufferLen() == 0 {
+		if w.starved || w.conn.Frontend().ReadBufferLen() == 0 {
+			w.starved = false
 			if err := w.rest(ctx); err != nil {
 				return err
 			}
@@ -120,7 +122,7 @@ func (w *stream) lookForTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(ctx, conn)
+	defer w.source.hangUp(ctx, conn)
 	entries, err := s.prepare(ctx, conn)
 	if err != nil {
 		return err
@@ -139,6 +141,7 @@ func (w *stream) read(ctx context.Context) error {
 	m, err := w.conn.Frontend().Receive()
 	if err != nil {
 		if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
+			w.starved = true // part of a message may be in the buffer: without a new deadline every read would fail at once
 			return ctx.Err() // nil unless it was woken to stop
 		}
 		return fmt.Errorf("read from slot %s behind LSN %s: %w", w.source.config.Slot, w.received, err)
@@ -439,7 +442,7 @@ func (w *stream) primaryKey(ctx context.Context, r relation) (map[string]bool, e
 	if err != nil {
 		return nil, err
 	}
-	defer closeConn(ctx, conn)
+	defer w.source.hangUp(ctx, conn)
 	rows, err := query(ctx, conn, listPrimaryKey+strconv.FormatUint(uint64(r.oid), 10))
 	if err != nil {
 		return nil, fmt.Errorf("read primary key of %s.%s: %w", r.schema, r.name, err)
