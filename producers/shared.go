@@ -115,6 +115,7 @@ func (s *sharer) attempt(ctx context.Context) error {
 		kgo.ConsumerGroup(s.so.Group), kgo.ConsumeTopics(s.so.ItemsTopic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.SessionTimeout(s.so.SessionTimeout), kgo.HeartbeatInterval(s.so.SessionTimeout/10),
+		kgo.RebalanceTimeout(2*s.so.SessionTimeout), // giving items back takes no time: the transaction is aborted
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { l.assigned.Store(true) }),
 		kgo.OnPartitionsRevoked(l.revoked), kgo.OnPartitionsLost(l.revoked),
 	)

@@ -38,7 +38,7 @@ type Snapshot struct {
 	Records      int64           `json:"records"`
 	Bytes        int64           `json:"bytes"` // of keys and values, before compression
 	Transactions int64           `json:"transactions"`
-	Position     Position        `json:"position"` // the last that was committed
+	Position     Position        `json:"position"` // the last that was committed and not forgotten
 	Committed    time.Time       `json:"committed"`
 	Restarts     int64           `json:"restarts"`
 	Error        string          `json:"error,omitempty"` // the last one, though it may be over
@@ -86,8 +86,10 @@ func (s *Status) committed(c counts, positions []Position) {
 	s.s.Records += c.records
 	s.s.Bytes += c.bytes
 	s.s.Committed = time.Now()
-	if len(positions) > 0 {
-		s.s.Position = positions[len(positions)-1]
+	for _, p := range positions {
+		if p.Text != "" {
+			s.s.Position = p
+		}
 	}
 	if s.datasets == nil {
 		s.datasets = map[string]DatasetStatus{}

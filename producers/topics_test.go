@@ -1,0 +1,145 @@
+package producers_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/schemas"
+)
+
+// until waits for a status.
+func until(t *testing.T, s *producers.Status, what string, ok func(producers.Snapshot) bool) producers.Snapshot {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
+		st := s.Snapshot()
+		if ok(st) {
+			return st
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: status is %+v", what, st)
+		}
+	}
+}
+
+func TestTopicsAreConfigured(t *testing.T) {
+	r := newRig(t)
+	r.o.Topics.Config = map[string]string{"retention.ms": "5000"}
+	s := newScript(t)
+	r.start(t, s)
+	receive(t, s.opened, "opening")
+	configs, err := r.admin.DescribeTopicConfigs(t.Context(), "aw.sql.rows", "aw.progress")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topic, want := range map[string]map[string]string{
+		"aw.sql.rows": {"retention.ms": "5000", "max.message.bytes": "16777216"},
+		"aw.progress": {"cleanup.policy": "compact"},
+	} {
+		c, err := configs.On(topic, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range c.Configs {
+			if w, ok := want[entry.Key]; ok && entry.MaybeValue() != w {
+				t.Errorf("%s: %s is %s, want %s", topic, entry.Key, entry.MaybeValue(), w)
+			}
+		}
+	}
+}
+
+func TestTopicThatWouldLoseRowsPauses(t *testing.T) {
+	for name, c := range map[string]struct{ topic, key, bad, good string }{
+		"compacted": {"aw.sql.rows", "cleanup.policy", "compact", "delete"},
+		"small":     {"aw.sql.rows", "max.message.bytes", "1000", "16777216"},
+		"progress":  {"aw.progress", "cleanup.policy", "delete", "compact"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			config := map[string]*string{"max.message.bytes": kadm.StringPtr("16777216")}
+			config[c.key] = &c.bad
+			if _, err := r.admin.CreateTopic(t.Context(), 1, 1, config, c.topic); err != nil {
+				t.Fatal(err)
+			}
+			s := newScript(t)
+			r.start(t, s)
+			st := until(t, r.o.Status, "paused", func(st producers.Snapshot) bool { return st.State == producers.Paused })
+			if st.ErrorClass != producers.Pause || !strings.Contains(st.Error, c.topic) || !strings.Contains(st.Error, c.bad) {
+				t.Errorf("%s: %s", st.ErrorClass, st.Error)
+			}
+			if _, err := r.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: c.key, Value: &c.good}}, c.topic); err != nil {
+				t.Fatal(err)
+			}
+			until(t, r.o.Status, "running again", func(st producers.Snapshot) bool { return st.State == producers.Running })
+		})
+	}
+}
+
+func TestTwoTopicsOfOneTable(t *testing.T) {
+	r := newRig(t)
+	s := newScript(t)
+	r.start(t, s)
+	receive(t, s.opened, "opening")
+	if _, err := s.target.Dataset(t.Context(), "a.b", nil, valueSchema); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.target.Dataset(t.Context(), "a_b", nil, valueSchema); producers.Classify(err) != producers.Stop {
+		t.Errorf("a_b beside a.b: %v", err)
+	}
+	again, err := s.target.Dataset(t.Context(), "a.b", valueSchema, valueSchema)
+	if err != nil || again.Topic != schemas.Topic("aw", "sql", "a.b") || again.KeyID == 0 || again.ValueID == 0 {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+}
+
+// TestOtherTransactionHidesPositions holds a transaction of another producer open on the progress topic.
+func TestOtherTransactionHidesPositions(t *testing.T) {
+	r := newRig(t)
+	r.o.Limits.ProgressWait = 300 * time.Millisecond
+	first := newScript(t)
+	done, _ := r.start(t, first)
+	receive(t, first.opened, "opening")
+	first.send(first.batch(1, 10, "one"))
+	receive(t, first.committed, "commit")
+	close(first.in)
+	if err := receive(t, done, "end"); err != nil {
+		t.Fatal(err)
+	}
+
+	topics, err := r.admin.ListTopics(t.Context(), "aw.progress")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := kgo.NewClient(append(r.o.Kafka, kgo.TransactionalID("somebody"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := other.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	for p := range topics["aw.progress"].Partitions {
+		if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: "aw.progress", Partition: p, Value: []byte("never committed")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p, err := producers.ReadPositions(t.Context(), r.o.Kafka, "aw", "sql"); err != nil || p["p"] != "one" {
+		t.Errorf("a bystander reads %v, %v", p, err)
+	}
+	second := newScript(t)
+	r.start(t, second)
+	st := until(t, r.o.Status, "an error", func(st producers.Snapshot) bool { return st.Error != "" })
+	if !strings.Contains(st.Error, "transactional id somebody") || st.ErrorClass != producers.Retry {
+		t.Errorf("%s: %s", st.ErrorClass, st.Error)
+	}
+	if err := other.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	if p := receive(t, second.opened, "opening"); p["p"] != "one" {
+		t.Errorf("opened with %v", p)
+	}
+}
