@@ -143,7 +143,7 @@ func (s *writeStep) appendDecimal64(dst []byte, v int64) ([]byte, error) {
 		return dst, fmt.Errorf("a decimal does not fit in fixed(%s): %d", strconv.Itoa(s.size), v)
 	}
 	for i := s.size - 1; i >= 0; i-- {
-		dst = append(dst, byte(v>>min(8*i, 63))) // past the eighth byte only the sign is left
+		dst = append(dst, byte(v>>(8*i))) // past the eighth byte only the sign is left
 	}
 	return dst, nil
 }

@@ -202,7 +202,7 @@ func TestHostileLengthsAllocateNothing(t *testing.T) {
 	}{
 		{Primitive(String), AppendLong(nil, 1<<62)}, {Primitive(Bytes), AppendLong(nil, -1)}, {ArrayOf(Primitive(Int)), AppendLong(nil, 1<<31)},
 		{ArrayOf(Primitive(Null)), AppendLong(nil, 1<<31)}, {ArrayOf(Primitive(Int)), AppendLong(nil, -1<<63)}, {MapOf(Primitive(Int)), AppendLong(AppendLong(nil, -1<<40), 1<<40)},
-		{ArrayOf(RecordOf("E")), append(AppendLong(AppendLong(AppendLong(nil, 1000), 1000), 0), 0)}, {DecimalOf(38, 2), AppendLong(nil, 1<<40)},
+		{ArrayOf(RecordOf("E")), AppendLong(AppendLong(AppendLong(nil, 1000), 1000), 0)}, {DecimalOf(38, 2), AppendLong(nil, 1<<40)},
 	} {
 		s := newSchema(t, c.typ)
 		d, err := NewDecoder(s, s)
@@ -215,6 +215,25 @@ func TestHostileLengthsAllocateNothing(t *testing.T) {
 		}
 		if n := cap(cols.Root.Data) + cap(cols.Root.Offsets); n > 64 {
 			t.Errorf("%s: %x allocated %d", describe(c.typ), c.payload, n)
+		}
+	}
+}
+
+func TestVarints(t *testing.T) {
+	s := newSchema(t, Primitive(Long))
+	d, err := NewDecoder(s, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nine := strings.Repeat("\xff", 9)
+	for payload, want := range map[string]error{
+		nine + "\x01": nil, nine + "\x02": errVarint, nine + "\x81\x00": errVarint, nine: errTruncated, "": errTruncated, "\x80\x80\x00": nil,
+	} {
+		cols := NewColumns(s)
+		if err := d.Decode([]byte(payload), cols); !errors.Is(err, want) {
+			t.Errorf("%x: %v, want %v", payload, err, want)
+		} else if strings.HasSuffix(payload, "\x01") && cols.Root.Int64[0] != -1<<63 {
+			t.Errorf("%x: %d", payload, cols.Root.Int64[0])
 		}
 	}
 }
