@@ -181,3 +181,37 @@ func BenchmarkThroughKafka(b *testing.B) {
 	}
 	b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
+
+// BenchmarkDetection is the time from a file's rename into a folder that holds 20,000 others until its rows are ready.
+func BenchmarkDetection(b *testing.B) {
+	f := newFolder(b)
+	f.config.Follow, f.config.Processed, f.config.Settle, f.config.ScanEvery = new(true), "leave", 0, 0
+	for i := range 20_000 {
+		f.drop(fmt.Sprintf("d%d/reviews%d.csv", i%100, i), fmt.Appendf(nil, "%s%d,,,\n", header, i))
+	}
+	s := f.source()
+	defer s.Close(context.Background())
+	if err := s.Open(b.Context(), heldTarget{16 << 20}, nil); err != nil {
+		b.Fatal(err)
+	}
+	next := func() int {
+		batch, err := s.Next(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Commit(b.Context(), batch.Positions); err != nil {
+			b.Fatal(err)
+		}
+		return len(batch.Records)
+	}
+	for n := 0; n < 20_000; {
+		n += next()
+	}
+	i := 20_000
+	for b.Loop() {
+		i++
+		f.drop(fmt.Sprintf("d%d/reviews%d.csv", i%100, i), fmt.Appendf(nil, "%s%d,,,\n", header, i))
+		for next() == 0 {
+		}
+	}
+}

@@ -100,10 +100,13 @@ type memory struct {
 	values    map[string]*goavro.Codec
 	counts    map[string]producers.RowCount
 	parts     map[int32]bool
+	schemas   map[string]*schemas.Schema
+	digests   map[string]*schemas.Digest
 }
 
 func newMemory(t testing.TB) *memory {
-	return &memory{t: t, limit: 16 << 20, positions: map[string]string{}, values: map[string]*goavro.Codec{}, counts: map[string]producers.RowCount{}, parts: map[int32]bool{}}
+	return &memory{t: t, limit: 16 << 20, positions: map[string]string{}, values: map[string]*goavro.Codec{}, counts: map[string]producers.RowCount{}, parts: map[int32]bool{},
+		schemas: map[string]*schemas.Schema{}, digests: map[string]*schemas.Digest{}}
 }
 
 func (m *memory) Dataset(_ context.Context, dataset string, key, value *schemas.Schema) (producers.Dataset, error) {
@@ -111,7 +114,10 @@ func (m *memory) Dataset(_ context.Context, dataset string, key, value *schemas.
 	if err != nil {
 		return producers.Dataset{}, err
 	}
-	m.values[dataset] = codec
+	m.values[dataset], m.schemas[dataset] = codec, value
+	if m.digests[dataset] == nil {
+		m.digests[dataset] = &schemas.Digest{}
+	}
 	return producers.Dataset{Topic: dataset, ValueID: 7}, nil
 }
 
@@ -140,6 +146,15 @@ func (m *memory) take(b producers.Batch) {
 		if err != nil || len(rest) > 0 {
 			m.t.Fatalf("goavro cannot read a row of %s: %v, %d bytes left", r.Topic, err, len(rest))
 		}
+		decoder, err := schemas.NewDecoder(m.schemas[r.Topic], m.schemas[r.Topic])
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		columns := schemas.NewColumns(m.schemas[r.Topic])
+		if err := decoder.Decode(payload, columns); err != nil {
+			m.t.Fatal(err)
+		}
+		m.digests[r.Topic].Add(columns.AppendCanonical(nil, 0))
 		m.rows = append(m.rows, r.Topic+" "+rowText(row.(map[string]any)))
 	}
 	for _, p := range b.Positions {

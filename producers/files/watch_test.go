@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,12 +61,45 @@ func stays(t *testing.T, s *Source) {
 	}
 }
 
+// waitContext tells when a source has scanned and goes to sleep: only then does it ask for Done.
+type waitContext struct {
+	context.Context
+	asleep chan struct{}
+}
+
+func (c waitContext) Done() <-chan struct{} {
+	select {
+	case c.asleep <- struct{}{}:
+	default:
+	}
+	return c.Context.Done()
+}
+
 func TestFolderMadeAndFilledAtOnce(t *testing.T) {
 	f := newFolder(t)
 	f.config.ScanEvery = time.Hour // only the watcher wakes it
 	m := newMemory(t)
 	s := following(t, f, m)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	waiting := waitContext{ctx, make(chan struct{}, 1)}
+	batches, errs := make(chan producers.Batch), make(chan error, 1)
+	go func() {
+		for {
+			b, err := s.Next(waiting)
+			if err != nil {
+				errs <- err
+				return
+			}
+			batches <- b
+		}
+	}()
 	for i := range 50 {
+		select {
+		case <-waiting.asleep:
+		case err := <-errs:
+			t.Fatal(err)
+		}
 		dir := f.path(fmt.Sprintf("d%d/e/f", i))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -73,7 +107,18 @@ func TestFolderMadeAndFilledAtOnce(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "reviews.csv"), fmt.Appendf(nil, "%s%d,,,\n", header, i), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		m.waitRows(s, i+1)
+		for len(m.rows) <= i {
+			select {
+			case b := <-batches:
+				m.take(b)
+			case err := <-errs:
+				t.Fatalf("folder %d was not seen: %v", i, err)
+			}
+		}
+	}
+	cancel()
+	if err := <-errs; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 
