@@ -41,7 +41,8 @@ type Decoder struct {
 //
 // It is stricter than the specification in three ways, so that no value changes on the way. Logical types must be equal (milliseconds do not
 // become microseconds by reading one as the other); a uuid may become its string. A whole number that a float or double cannot hold is an error of its row.
-// A decimal with more digits than its precision and text that is no UUID under that logical type are errors of theirs.
+// A decimal with more digits than its precision and text that is no UUID under that logical type are errors of theirs. Names of records, enums and fixeds are
+// not compared, since a table has its own, and aliases are not used.
 func NewDecoder(writer, reader *Schema) (*Decoder, error) {
 	s, err := resolve(writer.Root, reader.Root)
 	if err != nil {

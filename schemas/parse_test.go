@@ -77,6 +77,15 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestCheckSurvivesGoavro gives goavro a valid text that it panics on: Parse writes the scale out before goavro sees it.
+func TestCheckSurvivesGoavro(t *testing.T) {
+	decimal := `{"type":"bytes","logicalType":"decimal","precision":2}`
+	err := check(`{"type":"record","name":"R","fields":[{"name":"a","type":` + decimal + `},{"name":"b","type":` + decimal + `}]}`)
+	if err == nil || !strings.Contains(err.Error(), "goavro: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestParseBoundsItsSize names a record twice in each of the next, thirty times over.
 func TestParseBoundsItsSize(t *testing.T) {
 	row := RecordOf("R0", field("x", Primitive(Int), ""))
