@@ -76,7 +76,10 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start embedded stack: %w", err)
 	}
-	lock, err := lockNow(filepath.Join(dir, lockFile))
+	// Not at once: ReadEndpoints takes the lock for a moment, to see whether it is free.
+	soon, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	lock, err := lockWait(soon, filepath.Join(dir, lockFile))
 	if errors.Is(err, errLocked) {
 		return nil, fmt.Errorf("%w in %s: stop it or choose another folder", ErrRunning, dir)
 	} else if err != nil {
@@ -131,7 +134,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 				return err
 			}
 			s.Registry, err = StartRegistry(ctx, s.Kafka.Brokers(), RegistryOptions{Port: o.Ports.Registry, LastPort: last.Registry,
-				Compatible: o.Compatible, Log: o.Log})
+				Compatible: o.Compatible})
 			return err
 		},
 	)

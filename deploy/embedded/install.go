@@ -59,10 +59,13 @@ type Engines struct {
 // ErrPlatform is returned where the engines cannot run.
 var ErrPlatform = errors.New("the embedded stack cannot run here")
 
+// cacheVariable is the environment variable that names the cache.
+const cacheVariable = "EXTRACT_CACHE"
+
 // CacheDir is the folder that keeps the installed engines: EXTRACT_CACHE if that is set, else extract in the user's cache folder. Root's is
 // /var/cache/extract, since Postgres refuses to run as root and the user it runs as in root's place must be able to read it.
 func CacheDir() (string, error) {
-	if dir := os.Getenv("EXTRACT_CACHE"); dir != "" {
+	if dir := os.Getenv(cacheVariable); dir != "" {
 		return filepath.Abs(dir)
 	}
 	if os.Geteuid() == 0 {

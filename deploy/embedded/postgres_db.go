@@ -60,9 +60,13 @@ func (d *DB) Exec(ctx context.Context, sql string) error {
 	return err
 }
 
-// CopyFrom loads rows in COPY's text format. Names stand in the statement as they are given: those that SQL wants in quotes have them.
+// CopyFrom loads rows in COPY's text format. table is schema.table, both without quotes; so are the columns.
 func (d *DB) CopyFrom(ctx context.Context, table string, columns []string, rows io.Reader) error {
-	sql := "COPY " + table + " (" + strings.Join(columns, ", ") + ") FROM STDIN"
+	quoted := make([]string, len(columns))
+	for i, c := range columns {
+		quoted[i] = pgx.Identifier{c}.Sanitize()
+	}
+	sql := "COPY " + pgx.Identifier(strings.Split(table, ".")).Sanitize() + " (" + strings.Join(quoted, ", ") + ") FROM STDIN"
 	if _, err := d.conn.PgConn().CopyFrom(ctx, rows, sql); err != nil {
 		return fmt.Errorf("copy into %s: %w", table, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -33,13 +32,12 @@ type RegistryOptions struct {
 	Topic string
 	// Compatible decides on a new schema of a subject; nil for schemas.Compatible.
 	Compatible Compatible
-	// Log receives what goes wrong; nil for none.
-	Log *slog.Logger
 }
 
 // Registry is a schema registry in this process. It answers a registration, a deletion or a change of a compatibility level after the topic
 // has taken it, and reads the topic when it starts: what was answered is there for ever, under the same id.
 type Registry struct {
+	brokers    []string
 	topic      string
 	compatible Compatible
 	client     *kgo.Client
@@ -65,14 +63,14 @@ const contentType = "application/vnd.schemaregistry.v1+json"
 
 // StartRegistry reads the registrations from Kafka and serves them.
 func StartRegistry(ctx context.Context, brokers []string, o RegistryOptions) (*Registry, error) {
-	r := &Registry{topic: o.Topic, compatible: o.Compatible, served: make(chan error, 1)}
+	r := &Registry{brokers: brokers, topic: o.Topic, compatible: o.Compatible, served: make(chan error, 1)}
 	if r.topic == "" {
 		r.topic = "_schemas"
 	}
 	if r.compatible == nil {
 		r.compatible = schemasCompatible
 	}
-	if err := r.open(ctx, brokers, o); err != nil {
+	if err := r.open(ctx, o); err != nil {
 		if r.client != nil {
 			r.client.Close()
 		}
@@ -81,8 +79,8 @@ func StartRegistry(ctx context.Context, brokers []string, o RegistryOptions) (*R
 	return r, nil
 }
 
-func (r *Registry) open(ctx context.Context, brokers []string, o RegistryOptions) (err error) {
-	r.client, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(r.topic), kgo.RecordDeliveryTimeout(10*time.Second),
+func (r *Registry) open(ctx context.Context, o RegistryOptions) (err error) {
+	r.client, err = kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.DefaultProduceTopic(r.topic), kgo.RecordDeliveryTimeout(10*time.Second),
 		kgo.ProducerLinger(0))
 	if err != nil {
 		return err

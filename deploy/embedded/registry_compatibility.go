@@ -75,3 +75,9 @@ func (r *Registry) counting(subject, version string, level sr.CompatibilityLevel
 	}
 	return versions
 }
+
+// schemasCompatible is the default of RegistryOptions.Compatible.
+func schemasCompatible(old, next *schemas.Schema) error {
+	_, err := schemas.Compatible(old, next)
+	return err
+}

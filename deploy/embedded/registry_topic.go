@@ -82,7 +82,7 @@ func (r *Registry) load(ctx context.Context) error {
 		return fmt.Errorf("topic %s has no partition 0", r.topic)
 	}
 	r.fake, r.saved = srfake.NewRegistry(), map[savedVersion]bool{}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(r.client.OptValue(kgo.SeedBrokers).([]string)...),
+	reader, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic: {0: kgo.NewOffset().AtStart()}}))
 	if err != nil {
 		return err
