@@ -19,7 +19,7 @@ func clientOptions(o Options, transactionalID string) []kgo.Opt {
 	opts := append([]kgo.Opt{
 		// After a lost connection or a moved leader kgo asks for the cluster's state again, but by default not for 5 s.
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 	}, o.Kafka...)
 	return append(opts,
 		kgo.TransactionalID(transactionalID),

@@ -89,7 +89,7 @@ func shared(o producers.Options) producers.SharedOptions {
 }
 
 func TestSharedWork(t *testing.T) {
-	steps := 20
+	steps := 10
 	if testing.Short() {
 		steps = 4
 	}
