@@ -170,7 +170,8 @@ func (r *runner) finish(res result) {
 		}
 		return
 	}
-	p.position, p.recover, p.first = res.batch.End, Range{}, false
+	p.position, p.recover = res.batch.End, Range{}
+	p.first = p.first && res.written.Stored == 0 // rejected rows make no table
 	p.patience, p.lastErr = 0, ""
 	r.markDirty(p, now)
 	p.notBefore = now.Add(max(r.o.Limits.Pace-res.took, res.took/2))

@@ -70,13 +70,13 @@ func (d *deadLetters) ready(b consumers.Batch, writers map[int]*schemas.Schema) 
 	defer d.mu.Unlock()
 	st := &tableState{decoders: map[int]*schemas.Decoder{}, prefix: tokenPrefix(b)}
 	if d.state != nil {
-		st.layout = d.state.layout
+		st.layout, st.limits = d.state.layout, d.state.limits
 	} else {
 		l, err := newLayout(schemas.DeadLetter)
 		if err != nil {
 			return nil, err
 		}
-		st.layout = l
+		st.layout, st.limits = l, limitsOf(l)
 	}
 	for id, w := range writers {
 		dec, err := schemas.NewDecoder(w, st.layout.schema)

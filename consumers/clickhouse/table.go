@@ -43,7 +43,10 @@ type tableState struct {
 	layout   *layout
 	decoders map[int]*schemas.Decoder // by the writer's schema id
 	prefix   string                   // of the deduplication tokens
+	changes  bool                     // the topic carries changes
 	current  *current                 // nil unless the topic carries changes of a table with a key
+	limits   limits
+	spare    sync.Pool // of *schemas.Columns of the layout's schema
 }
 
 func newTable(s *Sink, topic, name string) *table { return &table{sink: s, topic: topic, name: name} }
@@ -103,6 +106,9 @@ func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*s
 	if err != nil {
 		return nil, err
 	}
+	if there && t.state.fits(writers, keys) {
+		return t.state, nil
+	}
 	if !there && (t.seen || !b.First) {
 		return nil, &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s is missing, though rows of its topic were stored", t.fullName()),
 			Remedy: "restore it, or replay the topic into a new one"}
@@ -128,6 +134,19 @@ func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*s
 		return nil, err
 	}
 	return t.compile(ctx, l, writers, keys)
+}
+
+// fits tells whether nothing is to be done for records of these schemas.
+func (st *tableState) fits(writers map[int]*schemas.Schema, keys *schemas.Schema) bool {
+	if st == nil || st.current == nil && keys != nil && st.changes {
+		return false
+	}
+	for id := range writers {
+		if st.decoders[id] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // merge is the schema that holds what the table holds and what the writers write. It is the table's own when that does already.
@@ -162,9 +181,9 @@ func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas
 	if old == nil || old.layout.schema.String() != l.schema.String() {
 		old = nil
 	}
-	st := &tableState{layout: l, decoders: map[int]*schemas.Decoder{}, prefix: fmt.Sprintf("%s.%d", t.meta.TopicID, t.meta.Generation)}
+	st := &tableState{layout: l, limits: limitsOf(l), changes: (&current{after: -1, before: -1}).findRow(l.schema) != nil, decoders: map[int]*schemas.Decoder{}, prefix: fmt.Sprintf("%s.%d", t.meta.TopicID, t.meta.Generation)}
 	if old != nil {
-		st.layout, st.current = old.layout, old.current
+		st.layout, st.limits, st.current = old.layout, old.limits, old.current
 		for id, d := range old.decoders {
 			st.decoders[id] = d
 		}

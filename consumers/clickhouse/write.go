@@ -81,6 +81,8 @@ func (w *write) run(ctx context.Context) error {
 		return err
 	}
 	if st != nil {
+		w.cols = st.takeColumns()
+		defer st.giveBack(w.cols)
 		if err := w.decode(st); err != nil {
 			return err
 		}
@@ -97,6 +99,22 @@ func (w *write) run(ctx context.Context) error {
 		}
 	}
 	return w.writeRaw(ctx, st)
+}
+
+// maxSpare is the size of rows above which their memory is not kept for the next batch.
+const maxSpare = 32 << 20
+
+func (st *tableState) takeColumns() *schemas.Columns {
+	if c, ok := st.spare.Get().(*schemas.Columns); ok {
+		return c
+	}
+	return schemas.NewColumns(st.layout.schema)
+}
+
+func (st *tableState) giveBack(c *schemas.Columns) {
+	if c.Bytes() <= maxSpare {
+		st.spare.Put(c)
+	}
 }
 
 func (w *write) rejectAt(i int, reason string) {
@@ -148,9 +166,8 @@ func (w *write) readSchemas(ctx context.Context) (writers map[int]*schemas.Schem
 // decode turns the good records into rows. A row with a value that ClickHouse cannot hold is found once all are rows, which is quick, and
 // the rows are made again without it, which is rare.
 func (w *write) decode(st *tableState) error {
-	limits := limitsOf(st.layout)
 	for {
-		w.cols = schemas.NewColumns(st.layout.schema)
+		w.cols.Reset()
 		w.records, w.schema = w.records[:0], w.schema[:0]
 		var places []int
 		for i, rec := range w.batch.Records {
@@ -165,7 +182,7 @@ func (w *write) decode(st *tableState) error {
 			w.schema = append(w.schema, int32(w.ids[i]))
 			places = append(places, i)
 		}
-		outside := limits.outside(w.cols)
+		outside := st.limits.outside(w.cols)
 		if st.current != nil && len(outside) == 0 {
 			outside = st.current.outside(w.cols)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
@@ -131,6 +132,19 @@ func TestRefusedRowIsFound(t *testing.T) {
 	if got := b.one("SELECT concat(toString(_offset), ' ', reason) FROM %s", b.dead.fullName()); !strings.HasPrefix(got, strconv.Itoa(n/3+1)+" refused by the server") {
 		t.Errorf("the dead letter is %s", got)
 	}
+}
+
+// A batch in which nothing is good makes no table, and the table can be made later.
+func TestFirstRecordsAllBad(t *testing.T) {
+	f := newFlow(newBench(t))
+	topic := f.topic("allbad", 1)
+	f.run(nil)
+	if err := f.producer.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("no frame")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	f.wait(func() bool { st := f.status.Topics(); return len(st) == 1 && st[0].Rejected == 1 }, "a dead letter")
+	f.produce(topic, 0, 10)
+	f.arrive(topic, 10)
 }
 
 // When a server refuses every row, it is the table that is wrong, and nothing goes to the dead letters.
