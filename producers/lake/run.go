@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/producers"
@@ -23,6 +24,11 @@ func Group(prefix, source string) string { return prefix + "." + source + ".read
 // RunPlanner runs the planner alone.
 func RunPlanner(ctx context.Context, conf Config, o producers.Options) error {
 	o.New = func(context.Context) (producers.Source, error) { return New(conf, o.Log) }
+	return producers.Run(ctx, plannerOptions(o))
+}
+
+// plannerOptions are those of a planner: the work items go to a topic of their own.
+func plannerOptions(o producers.Options) producers.Options {
 	topicOf := o.TopicOf
 	if topicOf == nil {
 		topicOf = schemas.Topic
@@ -33,17 +39,21 @@ func RunPlanner(ctx context.Context, conf Config, o producers.Options) error {
 		}
 		return topicOf(prefix, source, dataset)
 	}
-	return producers.Run(ctx, o)
+	return o
 }
 
 // RunReader runs one reader until ctx ends. The readers of all processes share the work items.
 func RunReader(ctx context.Context, conf Config, o producers.Options) error {
-	return producers.RunShared(ctx, producers.SharedOptions{
+	return producers.RunShared(ctx, readerOptions(conf, o))
+}
+
+func readerOptions(conf Config, o producers.Options) producers.SharedOptions {
+	return producers.SharedOptions{
 		Options: o, Group: Group(o.Prefix, o.Source), ItemsTopic: ItemsTopic(o.Prefix, o.Source),
 		New: func(_ context.Context, target producers.Target) (producers.Worker, error) {
 			return NewWorker(conf, target, o.Log)
 		},
-	})
+	}
 }
 
 // Run runs the planner and conf.Readers readers. With conf.Follow false it returns once everything that is there has been produced.
@@ -138,6 +148,9 @@ func Drained(ctx context.Context, kafka []kgo.Opt, prefix, source string) (bool,
 		return false, fmt.Errorf("list offsets of %s: %w", topic, err)
 	}
 	committed, err := admin.FetchOffsets(ctx, Group(prefix, source))
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		err = nil // no reader has come yet
+	}
 	if err != nil {
 		return false, fmt.Errorf("fetch offsets of group %s: %w", Group(prefix, source), err)
 	}
