@@ -191,7 +191,7 @@ func (s *Source) loadDomains(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(ctx, conn)
+	defer s.hangUp(ctx, conn)
 	rows, err := query(ctx, conn, listDomains)
 	if err != nil {
 		return fmt.Errorf("list domains: %w", err)

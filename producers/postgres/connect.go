@@ -61,6 +61,9 @@ func (s *Source) dial(ctx context.Context, replication bool) (*pgconn.PgConn, er
 	if err != nil {
 		return nil, explainConnect(err, c.User, replication)
 	}
+	s.mu.Lock()
+	s.open[conn] = struct{}{}
+	s.mu.Unlock()
 	return conn, nil
 }
 
@@ -136,8 +139,11 @@ func drainReady(ctx context.Context, conn *pgconn.PgConn) error {
 
 const closePatience = 2 * time.Second
 
-// closeConn says goodbye, whether ctx has ended or not.
-func closeConn(ctx context.Context, conn *pgconn.PgConn) {
+// hangUp says goodbye, whether ctx has ended or not.
+func (s *Source) hangUp(ctx context.Context, conn *pgconn.PgConn) {
+	s.mu.Lock()
+	delete(s.open, conn)
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
 	defer cancel()
 	_ = conn.Close(ctx) // the server notices by itself

@@ -17,11 +17,11 @@ func (s *Source) Held(ctx context.Context, report func(producers.Held)) error {
 	if err != nil {
 		return err
 	}
-	closeConn(ctx, conn)
+	s.hangUp(ctx, conn)
 	if conn, err = s.dial(ctx, false); err != nil { // with the settings that connect has found out about
 		return err
 	}
-	defer closeConn(ctx, conn)
+	defer s.hangUp(ctx, conn)
 	if _, err := query(ctx, conn, "begin isolation level repeatable read read only"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -55,7 +55,7 @@ func (s *Source) copyUnderTemporarySlot(ctx context.Context, missing []*entry) e
 	if err != nil {
 		return err
 	}
-	defer closeConn(ctx, repl) // drops the slot and the snapshot
+	defer s.hangUp(ctx, repl) // drops the slot and the snapshot
 	name := fmt.Sprintf("%.40s_copy_%d", s.config.Slot, repl.PID())
 	snap, err := s.createSlot(ctx, repl, name, true)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Source) copyTables(ctx context.Context, snap *snapshot, entries []*entr
 	defer func() {
 		for _, c := range conns {
 			if c != nil {
-				closeConn(ctx, c)
+				s.hangUp(ctx, c)
 			}
 		}
 	}()

@@ -49,14 +49,17 @@ type Source struct {
 	database string
 	version  int  // server_version_num
 	money    bool // money has two digits after the point, so it travels as a decimal
-	first    bool // nothing of this source was ever produced
 
 	// Owned by Open, then by the goroutine that reads the database.
 	position StreamPosition
+	first    bool                     // nothing of this source was ever produced
 	copied   map[string]TablePosition // by dataset
 	domains  map[uint32]pgType        // user-defined types, domains resolved; cached for the run
 
 	confirmed atomic.Uint64 // LSN that Commit was told last
+
+	mu   sync.Mutex
+	open map[*pgconn.PgConn]struct{} // the connections of the moment; guarded by mu
 
 	batches chan producers.Batch
 	err     error // why batches was closed; written before it is
@@ -74,7 +77,8 @@ func New(name string, config Config, log *slog.Logger) (*Source, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure source %s: %w", name, err)
 	}
-	return &Source{name: name, config: config.withDefaults(name), log: log, domains: map[uint32]pgType{}, copied: map[string]TablePosition{}}, nil
+	return &Source{name: name, config: config.withDefaults(name), log: log, domains: map[uint32]pgType{}, copied: map[string]TablePosition{},
+		open: map[*pgconn.PgConn]struct{}{}}, nil
 }
 
 // Open connects, prepares publication and slot, and starts to read behind the positions.
@@ -87,7 +91,7 @@ func (s *Source) Open(ctx context.Context, target producers.Target, positions ma
 	if err != nil {
 		return err
 	}
-	defer closeConn(ctx, conn)
+	defer s.hangUp(ctx, conn)
 	entries, err := s.prepare(ctx, conn)
 	if err != nil {
 		return err
@@ -98,7 +102,7 @@ func (s *Source) Open(ctx context.Context, target producers.Target, positions ma
 	}
 	snap, err := s.prepareSlot(ctx, conn, repl)
 	if err != nil {
-		closeConn(ctx, repl)
+		s.hangUp(ctx, repl)
 		return err
 	}
 	s.first = snap != nil && len(positions) == 0
@@ -108,7 +112,7 @@ func (s *Source) Open(ctx context.Context, target producers.Target, positions ma
 	s.cancel = cancel
 	s.running.Go(func() {
 		defer close(s.batches)
-		defer closeConn(run, repl)
+		defer s.hangUp(run, repl)
 		s.err = s.run(run, repl, snap, entries)
 	})
 	return nil
@@ -140,13 +144,13 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 	rows, err := query(ctx, conn, "select current_setting('server_version_num'), current_setting('wal_level'), scale(0::money::numeric)")
 	if err != nil {
-		closeConn(ctx, conn)
+		s.hangUp(ctx, conn)
 		return nil, fmt.Errorf("read the server's settings: %w", err)
 	}
 	s.version, _ = strconv.Atoi(rows[0][0])
 	s.money = rows[0][2] == "2"
 	if rows[0][1] != "logical" {
-		closeConn(ctx, conn)
+		s.hangUp(ctx, conn)
 		return nil, &producers.Error{Class: producers.Pause, Err: fmt.Errorf("wal_level is %s, changes cannot be decoded", rows[0][1]),
 			Remedy: "run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server"}
 	}
@@ -176,6 +180,7 @@ func (s *Source) run(ctx context.Context, repl *pgconn.PgConn, snap *snapshot, e
 	if err := s.copyMissing(ctx, snap, entries); err != nil {
 		return err
 	}
+	s.first = false
 	if err := s.startReplication(ctx, repl); err != nil {
 		return err
 	}

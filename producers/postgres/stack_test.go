@@ -33,11 +33,16 @@ type stack struct {
 	conn  *pgx.Conn
 	kafka []string
 	reg   *sourcetest.Registry
+
+	decoders map[*schemas.Schema]*schemas.Decoder
+	read     map[string]map[int32]int64 // how far the topics were read
+	seen     []event
 }
 
 func newStack(t testing.TB) *stack {
 	t.Helper()
-	s := &stack{t: t, url: embeddedtest.Postgres(t), kafka: embeddedtest.Kafka(t), reg: sourcetest.NewRegistry()}
+	s := &stack{t: t, url: embeddedtest.Postgres(t), kafka: embeddedtest.Kafka(t), reg: sourcetest.NewRegistry(),
+		decoders: map[*schemas.Schema]*schemas.Decoder{}, read: map[string]map[int32]int64{}}
 	s.conn = s.connect()
 	return s
 }
@@ -91,7 +96,7 @@ func (s *stack) run(c Config) *running { return s.runWith(c, producers.Limits{})
 func (s *stack) runWith(c Config, limits producers.Limits) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{s: s, cancel: cancel, done: make(chan struct{})}
-	log := slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := testLog(s.t)
 	o := producers.Options{Kafka: s.clientOptions(), Registry: s.reg, Prefix: "aw", Source: "sql", Limits: limits, Log: log,
 		Topics:  producers.TopicConfig{Partitions: 3, ReplicationFactor: 1},
 		Backoff: producers.Backoff{Min: 10 * time.Millisecond, Max: 100 * time.Millisecond, Pause: 50 * time.Millisecond},
@@ -165,14 +170,20 @@ func (e event) version() [3]int64 { return [3]int64{e.generation, e.commit, e.nu
 // events reads every committed record of the source's topics, in the order of each partition.
 func (s *stack) events() []event {
 	s.t.Helper()
-	var out []event
-	for _, r := range s.records("aw.sql.") {
-		out = append(out, s.event(r))
+	for _, r := range s.recordsFrom("aw.sql.", s.read) {
+		s.seen = append(s.seen, s.event(r))
 	}
-	return out
+	return s.seen[:len(s.seen):len(s.seen)]
 }
 
+// records reads every committed record of the topics that start with prefix.
 func (s *stack) records(prefix string) []*kgo.Record {
+	s.t.Helper()
+	return s.recordsFrom(prefix, map[string]map[int32]int64{})
+}
+
+// recordsFrom reads on from the offsets, up to the last stable ones, and moves them.
+func (s *stack) recordsFrom(prefix string, read map[string]map[int32]int64) []*kgo.Record {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -189,14 +200,17 @@ func (s *stack) records(prefix string) []*kgo.Record {
 	left := map[string]map[int32]int64{}
 	n := 0
 	ends.Each(func(o kadm.ListedOffset) {
-		if strings.HasPrefix(o.Topic, prefix) && o.Offset > 0 {
+		if strings.HasPrefix(o.Topic, prefix) && o.Offset > read[o.Topic][o.Partition] {
 			if from[o.Topic] == nil {
 				from[o.Topic], left[o.Topic] = map[int32]kgo.Offset{}, map[int32]int64{}
 			}
-			from[o.Topic][o.Partition], left[o.Topic][o.Partition] = kgo.NewOffset().At(0), o.Offset
+			from[o.Topic][o.Partition], left[o.Topic][o.Partition] = kgo.NewOffset().At(read[o.Topic][o.Partition]), o.Offset
 			n++
 		}
 	})
+	if n == 0 {
+		return nil
+	}
 	cl.AddConsumePartitions(from)
 	var out []*kgo.Record
 	for n > 0 {
@@ -214,25 +228,24 @@ func (s *stack) records(prefix string) []*kgo.Record {
 			}
 		})
 	}
+	for topic, partitions := range left {
+		if read[topic] == nil {
+			read[topic] = map[int32]int64{}
+		}
+		for p, end := range partitions {
+			read[topic][p] = end
+		}
+	}
 	return out
 }
 
 func (s *stack) decode(framed []byte) *schemas.Columns {
 	s.t.Helper()
-	id, payload, err := schemas.ParseFrame(framed)
+	id, _, err := schemas.ParseFrame(framed)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	schema := s.reg.Schema(id)
-	d, err := schemas.NewDecoder(schema, schema)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	cols := schemas.NewColumns(schema)
-	if err := d.Decode(payload, cols); err != nil {
-		s.t.Fatal(err)
-	}
-	return cols
+	return s.decodeWith(s.reg.Schema(id), framed)
 }
 
 func (s *stack) event(r *kgo.Record) event {
@@ -326,15 +339,13 @@ func current(events []event, dataset string) []string {
 		values map[string]string
 	}
 	rows := map[string]state{}
-	var truncated [3]int64
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b event) int { return slices.Compare(a.versionSlice(), b.versionSlice()) })
 	for _, e := range events {
-		if e.dataset != "sql."+dataset && e.dataset != dataset || e.op == "" {
+		if e.dataset != dataset && e.dataset != "public."+dataset || e.op == "" {
 			continue
 		}
 		if e.op == "t" {
-			truncated = e.version()
 			rows = map[string]state{}
 			continue
 		}
@@ -344,7 +355,6 @@ func current(events []event, dataset string) []string {
 		}
 		rows[e.key] = st
 	}
-	_ = truncated
 	var out []string
 	for _, st := range rows {
 		if st.op != "d" {
@@ -429,4 +439,29 @@ func difference(got, want []string) string {
 		}
 	}
 	return b.String()
+}
+
+func testLog(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// decodeWith decodes a framed value whose schema is known.
+func (s *stack) decodeWith(schema *schemas.Schema, framed []byte) *schemas.Columns {
+	s.t.Helper()
+	_, payload, err := schemas.ParseFrame(framed)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d := s.decoders[schema]
+	if d == nil {
+		if d, err = schemas.NewDecoder(schema, schema); err != nil {
+			s.t.Fatal(err)
+		}
+		s.decoders[schema] = d
+	}
+	cols := schemas.NewColumns(schema)
+	if err := d.Decode(payload, cols); err != nil {
+		s.t.Fatal(err)
+	}
+	return cols
 }
