@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"adventureworks.example/extract/deploy/adventureworks"
 )
@@ -59,22 +62,40 @@ func (d *demo) openPipeline(ctx context.Context) error {
 
 // printPlaces says what runs and where.
 func (d *demo) printPlaces(started time.Time) {
+	for _, line := range d.places(0) {
+		d.out.line("%s", line)
+	}
+	d.out.line("\nReady after %s. The sample has about %s rows.\n", time.Since(started).Round(100*time.Millisecond), thousands(int64(d.file.Rows)))
+}
+
+// places is what runs and where: one a line, or several a line in so many columns of a terminal.
+func (d *demo) places(columns int) []string {
 	e := d.stack.Endpoints()
-	d.out.line("%s  every row exactly once, from three kinds of source into one dataset", d.out.bold("extract demo"))
-	d.out.line("")
-	for _, p := range [][2]string{
+	all := [][2]string{
 		{"Kafka", strings.Join(e.Kafka, ", ")}, {"Schema registry", e.Registry},
 		{"ClickHouse", e.ClickHouse + " (native), " + e.ClickHouseHTTP + " (HTTP)"},
 		{"Postgres", hostOf(e.Postgres) + ", database " + sampleDatabase},
-		{"Files", d.inbox()}, {"Lake", d.lake()},
 		{"Metrics, status", "http://" + d.admin.address() + "/metrics, /status, /healthz"},
+		{"Files", d.inbox()}, {"Lake", d.lake()},
 		{"Configuration", d.pipeline.c.path}, {"Log", filepath.Join(d.dir, "demo.log")},
-	} {
-		d.out.line("  %-16s %s", p[0], p[1])
 	}
-	d.out.line("")
-	d.out.line("Ready after %s. The sample has about %s rows.", time.Since(started).Round(100*time.Millisecond), thousands(int64(d.file.Rows)))
-	d.out.line("")
+	lines := []string{d.out.bold("extract demo") + "  every row exactly once, from three kinds of source into one dataset"}
+	row := ""
+	for _, p := range all {
+		if columns == 0 {
+			lines = append(lines, fmt.Sprintf("  %-16s %s", p[0], p[1]))
+			continue
+		}
+		cell := "  " + p[0] + " " + p[1]
+		if row != "" && len(row)+len(cell)+1 > columns {
+			lines, row = append(lines, row), ""
+		}
+		row += cell
+	}
+	if row != "" {
+		lines = append(lines, row)
+	}
+	return lines
 }
 
 func hostOf(url string) string {
@@ -122,8 +143,11 @@ func (d *demo) show(ctx context.Context, board *scoreboard) {
 	if !d.out.terminal {
 		every = 5 * time.Second
 	}
-	_, lines := d.out.size()
+	columns, lines := d.out.size()
 	view := liveView{w: d.out.w, terminal: d.out.terminal, height: func() int { return lines - 1 }}
+	if d.out.terminal {
+		fmt.Fprint(d.out.w, "\x1b[2J\x1b[H") // the whole screen is ours now; what was on it is in the scrollback
+	}
 	queries := &queryShow{d: d}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -133,17 +157,23 @@ func (d *demo) show(ctx context.Context, board *scoreboard) {
 			d.out.line("\nStopping: finishing what was read and saving the positions …")
 			return
 		case now := <-tick.C:
-			_, lines = d.out.size()
+			columns, lines = d.out.size()
 			rows, err := board.rows(ctx)
-			switch {
-			case ctx.Err() != nil:
-			case err != nil:
-				view.show(now, rows, "", "ClickHouse does not answer: "+cut(err.Error(), 150))
-			case d.out.terminal:
-				view.show(now, rows, append(queries.fitting(ctx, now, lines-leastRows-10), "", d.note())...)
-			default:
-				view.show(now, rows, queries.once(ctx)...)
+			if ctx.Err() != nil {
+				continue
 			}
+			below := queries.once
+			if d.out.terminal {
+				below = func(ctx context.Context) []string {
+					return append(queries.fitting(ctx, now, columns, lines-leastRows-14), "", cut(d.note(), columns-1))
+				}
+			}
+			if err != nil {
+				below = func(context.Context) []string {
+					return []string{"", cut("ClickHouse does not answer: "+err.Error(), columns-1)}
+				}
+			}
+			view.show(now, rows, append(d.places(columns), ""), below(ctx))
 		}
 	}
 }
@@ -151,7 +181,7 @@ func (d *demo) show(ctx context.Context, board *scoreboard) {
 // note is the line at the bottom: what is wrong, else what can be done.
 func (d *demo) note() string {
 	if note := d.pipeline.live.report().lastError(); note != "" {
-		return cut("! "+note, 150)
+		return "! " + note
 	}
 	return "Ctrl-C stops and keeps everything. In another terminal: extract query, extract status, extract reconcile" + dirFlag(d.app.dir)
 }
@@ -195,16 +225,20 @@ func (q *queryShow) refresh(ctx context.Context, now time.Time) {
 }
 
 // fitting is the statements with their results, as far as there is room for so many lines: all, or one after the other.
-func (q *queryShow) fitting(ctx context.Context, now time.Time, room int) []string {
+func (q *queryShow) fitting(ctx context.Context, now time.Time, columns, room int) []string {
 	q.refresh(ctx, now)
 	var all []string
-	for _, b := range q.blocks {
-		all = append(all, b...)
+	wrapped := make([][]string, len(q.blocks))
+	for i, block := range q.blocks {
+		for _, line := range block {
+			wrapped[i] = append(wrapped[i], wrap(line, columns-1)...)
+		}
+		all = append(all, wrapped[i]...)
 	}
-	if len(all) <= room || len(q.blocks) == 0 {
+	if len(all) <= room || len(all) == 0 {
 		return all
 	}
-	one := q.blocks[now.Unix()/10%int64(len(q.blocks))]
+	one := wrapped[now.Unix()/10%int64(len(wrapped))]
 	if len(one) > room {
 		return nil
 	}
@@ -222,6 +256,20 @@ func (q *queryShow) once(ctx context.Context) (all []string) {
 	}
 	q.printed = len(all) > 0
 	return all
+}
+
+// wrap breaks a line at blanks. The parts after the first are indented; as part of a statement in quotes they can be pasted into a shell.
+func wrap(line string, columns int) []string {
+	var out []string
+	for text.StringWidthWithoutEscSequences(line) > columns {
+		at := strings.LastIndexByte(line[:min(len(line), columns)], ' ')
+		if at <= 4 {
+			return append(out, cut(line, columns))
+		}
+		out = append(out, line[:at])
+		line = "    " + line[at+1:]
+	}
+	return append(out, line)
 }
 
 // oneLine is SQL as a person would paste it.

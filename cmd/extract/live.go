@@ -30,14 +30,15 @@ type liveView struct {
 	at      time.Time
 }
 
-// show paints the rows and the lines below them: the latest error or a hint. Elsewhere than on a terminal it prints one line for each source.
-func (v *liveView) show(now time.Time, rows []liveRow, below ...string) {
+// show paints the lines above, the rows, and the lines below them. Elsewhere than on a terminal it prints one line for each source and the
+// lines below. No line may be wider than the terminal: one that wraps would take two.
+func (v *liveView) show(now time.Time, rows []liveRow, above, below []string) {
 	rates := v.rates(now, rows)
 	if !v.terminal {
 		v.plain(now, rows, rates, below)
 		return
 	}
-	lines := append(v.table(rows, rates, len(below)), below...)
+	lines := slices.Concat(above, v.table(rows, rates, len(above)+len(below)), below)
 	var b strings.Builder
 	if v.painted > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", v.painted)
@@ -69,8 +70,8 @@ func (v *liveView) rates(now time.Time, rows []liveRow) map[string]float64 {
 // leastRows is how many datasets are shown in the smallest terminal.
 const leastRows = 5
 
-func (v *liveView) table(rows []liveRow, rates map[string]float64, below int) []string {
-	room := max(v.height()-below-5, leastRows) // the head, its line, the total, and a free line at either end
+func (v *liveView) table(rows []liveRow, rates map[string]float64, others int) []string {
+	room := max(v.height()-others-5, leastRows) // the head, its line, the total, and a free line at either end
 	shown, hidden := rows, []liveRow(nil)
 	if len(rows) > room {
 		// The busiest datasets are shown, in their order; the others are one line.
