@@ -90,7 +90,7 @@ func newPlan(rows, catalogRows int) plan {
 		csvReviews: max(part(15), 100),
 		train:      max(part(4.5), 45),
 		test:       max(part(0.5), 5),
-		eval:       clamp(part(1), 64, 4000),
+		eval:       clamp(part(1), 320, 4000), // so that every product is in it
 	}
 	p.sales = max(rest-p.reviews-3*p.customers-p.orders-orderLines(p.orders)-p.csvReviews-2*(p.train+p.test)-p.eval, months)
 	return p

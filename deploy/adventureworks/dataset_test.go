@@ -202,6 +202,33 @@ func TestDatasetRules(t *testing.T) {
 	}
 }
 
+// TestSplitKeepsModelsTogether has forty models of two sizes with one photo each: R16 says that no photo may be in two parts.
+func TestSplitKeepsModelsTogether(t *testing.T) {
+	ch := openClickHouse(t)
+	for _, table := range sourceTables {
+		ch.query("CREATE TABLE " + table + " ENGINE = MergeTree ORDER BY tuple()")
+	}
+	for _, sql := range []string{
+		"current.sql_production_productmodel SELECT number, concat('Model ', toString(number)) FROM numbers(1, 40)",
+		"current.sql_production_product SELECT number, concat('Bike ', toString(number)), concat('B-', toString(number)), 'Red', '1.00', NULL, NULL, if(number <= 80, intDiv(number + 1, 2), NULL), NULL FROM numbers(1, 81)",
+		"current.sql_production_productphoto SELECT number, concat(unhex('FFD8FF'), toString(number)), 'bike.jpg' FROM numbers(1, 41)",
+		"current.sql_production_productproductphoto SELECT number, intDiv(number + 1, 2) FROM numbers(1, 81)",
+		"current.sql_production_productreview SELECT number, number, '2025-01-01 00:00:00', 'a@example.com', 5, concat('Good ', toString(number)) FROM numbers(1, 81)",
+	} {
+		ch.query("INSERT INTO " + sql)
+	}
+	ch.applyDataset()
+	if got := ch.query("SELECT uniqExact(product_number), uniqExact(sha256), uniqExact(split) FROM dataset.sample"); got != "81\t41\t3" {
+		t.Errorf("products, photos and parts: %s", got)
+	}
+	if got := ch.query("SELECT count() FROM (SELECT sha256 FROM dataset.sample GROUP BY sha256 HAVING uniqExact(split) > 1)"); got != "0" {
+		t.Errorf("%s photos are in two parts", got)
+	}
+	if got := ch.query("SELECT countIf(split = 'train') BETWEEN 50 AND 78 FROM dataset.sample"); got != "1" && got != "true" {
+		t.Error("the parts have odd sizes: " + ch.query("SELECT split, count() FROM dataset.sample GROUP BY split"))
+	}
+}
+
 // TestReviewLanguageByScript checks the sentences that R7 tells languages by against the reviews the sample makes up.
 func TestReviewLanguageByScript(t *testing.T) {
 	ch := openClickHouse(t)

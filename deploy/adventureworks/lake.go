@@ -93,13 +93,15 @@ func (g *generator) writeEval(ctx context.Context) error {
 			return err
 		}
 	}
-	d := newDice(g.Seed, "eval")
+	d, next := newDice(g.Seed, "eval"), 0
+	order := d.Perm(len(images))
 	for object := 0; object*evalObjectRows < g.plan.eval; object++ {
 		rows := min(evalObjectRows, g.plan.eval-object*evalObjectRows)
 		err := writeFile(filepath.Join(g.LakeDir, "product_eval", fmt.Sprintf("part-%05d.parquet", object)), func(w io.Writer) error {
 			return lakesample.WriteEval(w, func(yield func(lakesample.Eval) bool) {
 				for range rows {
-					i := d.IntN(len(images))
+					i := order[next%len(order)] // every product before any comes again
+					next++
 					if !yield(newEval(d, &g.catalog.products[i], images[i])) {
 						return
 					}
