@@ -106,17 +106,21 @@ func (r *runner) assigned(ctx context.Context, offsets map[string]map[int32]kgo.
 	return offsets, nil
 }
 
-// place sets the partition's position and what is to be recovered.
+// place sets the partition's position and what is to be recovered. The table has the last word: where it ends below the committed offset, what
+// lies between is read again.
 func (r *runner) place(ctx context.Context, p *part, at kadm.OffsetResponse) error {
-	i, ours := parseIntent(at.Metadata)
-	if ours && at.At >= 0 && at.Err == nil && i.topic == p.TopicID {
-		p.position, p.recover, p.first = at.At, i.pending, i.first
-		p.next = p.position
-		return nil
-	}
 	next, err := r.ask(ctx, p.Partition)
 	if err != nil {
 		return err
+	}
+	i, ours := parseIntent(at.Metadata)
+	if ours && at.At >= 0 && at.Err == nil && i.topic == p.TopicID {
+		p.position, p.recover, p.first = at.At, i.pending, i.first
+		if next < at.At {
+			p.position, p.recover, p.audit, p.pending = next, Range{}, at.At, i.pending
+		}
+		p.next, p.doubt = p.position, max(next, at.At)
+		return nil
 	}
 	p.position, p.next, p.first = next, next, next == 0
 	return nil
@@ -159,6 +163,9 @@ func (r *runner) checkStart(p *part, starts kadm.ListedOffsets) {
 			"offset", p.position, "start", start.Offset)
 	}
 	p.position, p.next = start.Offset, start.Offset
+	if p.audit > 0 && p.position >= p.audit {
+		p.reach(p.position)
+	}
 	if p.recover.End <= p.position {
 		p.recover = Range{}
 	} else if !p.recover.Empty() {

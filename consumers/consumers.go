@@ -40,6 +40,8 @@ type Batch struct {
 	Again bool
 	// Held are the offsets of the range that the sink said it holds, ascending, asked for after the batch was known to be Again.
 	Held []int64
+
+	audit bool // the range was committed as stored
 }
 
 // Written is what became of a batch's records.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,6 +19,12 @@ type part struct {
 	dirty    bool  // position is not committed
 	dirtyAt  time.Time
 	recover  Range // the range of an intent whose write did not come to its end, as far as this process knows; starts at position
+
+	// The audit: what lies below the commit and above what the sink holds is read again. Mostly it is the mark of a transaction. It may be
+	// rows that the sink's server lost with its power.
+	audit   int64 // the committed offset, while position is below it
+	pending Range // the committed intent, which comes after the audit
+	doubt   int64 // below it the sink is asked what it holds
 
 	buf      []*kgo.Record // read, at or after position and after the batch
 	bufBytes int
@@ -95,14 +102,16 @@ func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
 	if !p.recover.Empty() && p.next < p.recover.End {
 		return nil, 0, false // the batch that was intended comes back whole
 	}
-	n := 0
-	for n < len(p.buf) {
+	n, limit := 0, int64(math.MaxInt64)
+	switch {
+	case !p.recover.Empty():
+		limit = p.recover.End
+	case p.audit > 0:
+		limit = p.audit
+	}
+	for n < len(p.buf) && p.buf[n].Offset < limit {
 		s := size(p.buf[n])
-		if !p.recover.Empty() {
-			if p.buf[n].Offset >= p.recover.End {
-				break
-			}
-		} else if n > 0 && (n >= limits.BatchRows || bytes+s > limits.BatchBytes) {
+		if p.recover.Empty() && n > 0 && (n >= limits.BatchRows || bytes+s > limits.BatchBytes) {
 			break
 		}
 		bytes += s
@@ -112,10 +121,13 @@ func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
 	switch {
 	case !p.recover.Empty():
 		end = p.recover.End
-	case n < len(p.buf):
+	case n < len(p.buf) && n > 0:
 		end = p.buf[n-1].Offset + 1
+	default:
+		end = min(end, limit)
 	}
-	b = &Batch{Partition: p.Partition, Range: Range{p.position, end}, Records: p.buf[:n:n], First: p.first, Again: !p.recover.Empty()}
+	b = &Batch{Partition: p.Partition, Range: Range{p.position, end}, Records: p.buf[:n:n], First: p.first,
+		Again: !p.recover.Empty() || p.position < p.doubt, audit: p.recover.Empty() && p.position < p.audit}
 	return b, bytes, !b.Range.Empty()
 }
 
@@ -128,6 +140,14 @@ func (r *runner) begin(p *part, b *Batch, bytes int) {
 	}
 	p.bufBytes -= bytes
 	p.recover = b.Range // until it is written
+}
+
+// reach moves the position. Behind the audit comes the range that was intended when the partition was taken over.
+func (p *part) reach(position int64) {
+	p.position, p.recover = position, Range{}
+	if p.audit > 0 && position >= p.audit {
+		p.audit, p.recover, p.pending = 0, p.pending, Range{}
+	}
 }
 
 // drop forgets what was read of the partition and not written.

@@ -58,7 +58,11 @@ func (r *runner) turn(ctx context.Context) time.Duration {
 // skipControl moves the position over offsets that hold no record, which need no write.
 func (r *runner) skipControl(p *part, now time.Time) {
 	if p.batch == nil && len(p.buf) == 0 && p.next > p.position && p.recover.Empty() {
-		p.position = p.next
+		to := p.next
+		if p.audit > 0 {
+			to = min(to, p.audit)
+		}
+		p.reach(to)
 		r.markDirty(p, now)
 		r.publish(p)
 	}
@@ -145,6 +149,11 @@ func (r *runner) try(ctx context.Context, b *Batch) (Written, error) {
 			return Written{}, fmt.Errorf("ask what is held of %s from %d to %d: %w", b.Partition, b.Start, b.End, err)
 		}
 		b.Held = held
+		if b.audit && len(held) < len(b.Records) {
+			r.log.Warn("rows that were stored are gone, writing them again", "topic", b.Topic, "partition", b.Partition.Partition, "offset", b.Start,
+				"rows", len(b.Records)-len(held))
+			b.audit = false
+		}
 	}
 	w, err := r.o.Sink.Write(ctx, *b)
 	if err != nil {
@@ -170,7 +179,7 @@ func (r *runner) finish(res result) {
 		}
 		return
 	}
-	p.position, p.recover = res.batch.End, Range{}
+	p.reach(res.batch.End)
 	p.first = p.first && res.written.Stored == 0 // rejected rows make no table
 	p.patience, p.lastErr = 0, ""
 	r.markDirty(p, now)

@@ -120,23 +120,59 @@ func (s *Sink) apply(ctx context.Context, sql string, changed bool) error {
 	return s.exec(ctx, sql)
 }
 
-// Refresh makes every refreshable view of the dataset anew and waits until all are done. Views that depend on others come after them.
+// Refresh makes every refreshable view of the dataset anew, those that others read before those, and waits until all are done.
 func (s *Sink) Refresh(ctx context.Context) error {
-	rows, err := s.pool.texts(ctx, "SELECT view FROM system.view_refreshes WHERE database = "+quoteText(s.conf.Dataset)+" ORDER BY view", 1)
+	rows, err := s.pool.texts(ctx, "SELECT v.view, t.as_select, t.create_table_query FROM system.view_refreshes AS v INNER JOIN system.tables AS t ON t.database = v.database AND "+
+		"t.name = v.view WHERE v.database = "+quoteText(s.conf.Dataset)+" ORDER BY v.view", 3)
 	if err != nil {
 		return classify(fmt.Errorf("list the dataset's views: %w", err))
 	}
-	// One after the other in the order of their creation would need that order; two rounds do, whatever the order, where views read views.
-	for range 2 {
-		for _, r := range rows {
-			view := quoteName(s.conf.Dataset) + "." + quoteName(r[0])
-			if err := s.exec(ctx, "SYSTEM REFRESH VIEW "+view); err != nil {
-				return fmt.Errorf("refresh %s: %w", view, err)
-			}
-			if err := s.exec(ctx, "SYSTEM WAIT VIEW "+view); err != nil {
+	var views []refreshable
+	for _, r := range rows {
+		v := refreshable{name: r[0], reads: r[1], fills: s.conf.Dataset + "." + r[0]}
+		if m := target.FindStringSubmatch(r[2]); m != nil {
+			v.fills = strings.ReplaceAll(m[1], "`", "")
+		}
+		views = append(views, v)
+	}
+	for _, v := range inOrder(views) {
+		view := quoteName(s.conf.Dataset) + "." + quoteName(v.name)
+		for _, sql := range []string{"SYSTEM REFRESH VIEW ", "SYSTEM WAIT VIEW "} {
+			if err := s.exec(ctx, sql+view); err != nil {
 				return fmt.Errorf("refresh %s: %w", view, err)
 			}
 		}
 	}
 	return nil
+}
+
+// target finds the table that a materialized view writes to.
+var target = regexp.MustCompile("\\sTO\\s+((?:`[^`]+`|\\w+)\\.(?:`[^`]+`|\\w+))")
+
+// refreshable is a view with the table it fills and the text of its query.
+type refreshable struct{ name, fills, reads string }
+
+// inOrder puts every view behind those that fill what it reads. Views in a circle come in the order they are in.
+func inOrder(views []refreshable) []refreshable {
+	var order []refreshable
+	state := make([]int, len(views)) // 0 not seen, 1 being placed, 2 placed
+	var place func(i int)
+	place = func(i int) {
+		if state[i] != 0 {
+			return
+		}
+		state[i] = 1
+		reads := strings.ReplaceAll(views[i].reads, "`", "")
+		for k, other := range views {
+			if k != i && regexp.MustCompile(`\b`+regexp.QuoteMeta(other.fills)+`\b`).MatchString(reads) {
+				place(k)
+			}
+		}
+		state[i] = 2
+		order = append(order, views[i])
+	}
+	for i := range views {
+		place(i)
+	}
+	return order
 }

@@ -85,6 +85,18 @@ func TestDatasetFollowsItsFiles(t *testing.T) {
 	}
 }
 
+func TestViewsAreRefreshedBehindWhatTheyRead(t *testing.T) {
+	var got []string
+	for _, v := range inOrder([]refreshable{
+		{"a", "d.a", "SELECT 1 FROM `d`.`b` JOIN d.c2 USING x"}, {"b", "d.b", "SELECT 1 FROM d.c"}, {"c", "d.c", "SELECT 1 FROM d.c2"}, {"z", "d.c2", "SELECT 1 FROM raw.c"},
+	}) {
+		got = append(got, v.name)
+	}
+	if want := []string{"z", "c", "b", "a"}; !slices.Equal(got, want) {
+		t.Errorf("order is %v, want %v", got, want)
+	}
+}
+
 // collect is Rows in memory.
 type collect struct {
 	names, types []string

@@ -265,3 +265,20 @@ func (g *gate) dial(ctx context.Context, network, host string) (net.Conn, error)
 	}
 	return c, err
 }
+
+// Rows that the server lost after they were committed, as it may when the power fails, are written again at the next start.
+func TestAuditRestoresALostTail(t *testing.T) {
+	f := newFlow(newBench(t))
+	topic := f.topic("tail", 1)
+	f.produce(topic, 0, 1000)
+	stop := f.run(func(o *consumers.Options) { o.Limits.BatchRows = 100 })
+	f.arrive(topic, 1000)
+	f.wait(func() bool { st := f.status.Topics(); return len(st) == 1 && st[0].Lag == 0 }, "no lag")
+	stop()
+	if err := f.exec(t.Context(), "ALTER TABLE "+quoteName(f.conf.Raw)+".files_tail DELETE WHERE _offset >= 750 SETTINGS mutations_sync = 2"); err != nil {
+		t.Fatal(err)
+	}
+	f.produce(topic, 1000, 10)
+	f.run(nil)
+	f.arrive(topic, 1010)
+}
