@@ -39,6 +39,11 @@ func (c *codecs) decode(codec format.CompressionCodec, dst, src []byte, size int
 	if size == 0 {
 		return dst[:0], nil
 	}
+	if codec == format.Snappy { // it says its own size, so a wrong one is found before there is memory for it
+		if n, err := snappy.DecodedLen(src); err != nil || n != size {
+			return nil, fmt.Errorf("decompress %s: %d bytes where the page says %d", codec, n, size)
+		}
+	}
 	if cap(dst) < size {
 		dst = make([]byte, size)
 	}
@@ -56,12 +61,8 @@ func (c *codecs) decode(codec format.CompressionCodec, dst, src []byte, size int
 func (c *codecs) into(codec format.CompressionCodec, dst, src []byte) (int, error) {
 	switch codec {
 	case format.Snappy:
-		n, err := snappy.DecodedLen(src)
-		if err != nil || n != len(dst) {
-			return n, err
-		}
-		_, err = snappy.Decode(dst, src)
-		return n, err
+		out, err := snappy.Decode(dst, src)
+		return len(out), err
 	case format.Gzip:
 		return c.intoGzip(dst, src)
 	case format.Zstd:

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxPageBytes    = 256 << 20 // of one page, decompressed
+	maxPageBytes    = 128 << 20 // of one page, decompressed
 	maxPageValues   = 16 << 20  // of one page, nulls among them
 	maxHeaderBytes  = 16 << 20  // of a page's header, statistics among it
 	maxHeaderMemory = 1 << 20   // of a header's lists, decoded: a sound one has none
