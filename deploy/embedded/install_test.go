@@ -81,8 +81,8 @@ func TestMakeOwned(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	dir := t.TempDir()
-	in := installation{dir: dir}
-	if in.complete() {
+	in := Tree{Inside: "node_modules"}
+	if in.complete(dir) {
 		t.Error("an empty folder is complete")
 	}
 	file := filepath.Join(dir, "node_modules", "x")
@@ -96,7 +96,7 @@ func TestComplete(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, sizesFile), []byte(sizes), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got := in.complete(); got != want {
+		if got := in.complete(dir); got != want {
 			t.Errorf("complete with %s = %v", sizes, got)
 		}
 	}

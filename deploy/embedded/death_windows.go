@@ -1,0 +1,5 @@
+package embedded
+
+import "syscall"
+
+func killAtDeath(*syscall.SysProcAttr) {}
