@@ -141,8 +141,14 @@ func TestErrorOfTheDatabaseRollsBack(t *testing.T) {
 	}
 }
 
+// BenchmarkGenerate makes a large sample without a database, to see the rows a second and that memory stays where it is.
 func BenchmarkGenerate(b *testing.B) {
-	const rows = 200_000
+	for _, rows := range []int{20_000, 1_000_000} {
+		b.Run(fmt.Sprint(rows), func(b *testing.B) { benchmarkGenerate(b, rows) })
+	}
+}
+
+func benchmarkGenerate(b *testing.B, rows int) {
 	for b.Loop() {
 		if err := Generate(context.Background(), Options{Rows: rows, Dir: b.TempDir(), LakeDir: b.TempDir(), DB: digests{}}); err != nil {
 			b.Fatal(err)

@@ -69,6 +69,13 @@ func (c *canvas) fill(col color.RGBA, p *path) {
 	z.Draw(c.image, bounds, image.NewUniform(col), image.Point{})
 }
 
+// cover paints the whole field from y down.
+func (c *canvas) cover(col color.RGBA, y float64) {
+	area := c.image.Rect
+	area.Min.Y = int(y * c.scale)
+	draw.Draw(c.image, area, image.NewUniform(col), image.Point{}, draw.Src)
+}
+
 // polygon paints a shape with straight sides.
 func (c *canvas) polygon(col color.RGBA, outline ...point) { c.fill(col, new(path).add(outline...)) }
 

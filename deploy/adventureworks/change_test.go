@@ -96,7 +96,8 @@ func TestSameSeedSameChanges(t *testing.T) {
 		}
 		return all.String()
 	}
-	if statements(1) != statements(1) || statements(1) == statements(2) {
+	first, again := statements(1), statements(1)
+	if first != again || first == statements(2) {
 		t.Error("the changes do not follow the seed")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"image"
 	"io"
 	"os"
 	"path/filepath"
@@ -116,11 +117,14 @@ func (g *generator) writeImages(ctx context.Context) error {
 			return err
 		}
 		p := &g.catalog.products[i]
-		image, format := drawNoImage(320), "png" // the same bytes as the photo in the database
-		if p.photoID != noImageID {
-			image, format = drawProduct(p.line, p.variant, p.color, sizeOf(p.line, p.size), i+2, 320), imageFormats[i%len(imageFormats)]
+		var picture image.Image
+		format := "png"
+		if p.photoID == noImageID {
+			picture = drawNoImage(320) // the same bytes as the photo in the database
+		} else {
+			picture, format = drawProduct(p.line, p.variant, p.color, sizeOf(p.line, p.size), i+2, 320), imageFormats[i%len(imageFormats)]
 		}
-		bytes, err := encodePicture(image, format)
+		bytes, err := encodePicture(picture, format)
 		if err != nil {
 			return err
 		}

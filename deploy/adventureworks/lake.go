@@ -3,6 +3,7 @@ package adventureworks
 import (
 	"context"
 	"fmt"
+	"image"
 	"io"
 	"iter"
 	"path/filepath"
@@ -84,8 +85,10 @@ func (g *generator) writeEval(ctx context.Context) error {
 			return err
 		}
 		p := &g.catalog.products[i]
-		m := drawNoImage(160)
-		if p.photoID != noImageID {
+		var m image.Image
+		if p.photoID == noImageID {
+			m = drawNoImage(160)
+		} else {
 			m = drawProduct(p.line, p.variant, p.color, sizeOf(p.line, p.size), i+3, 160)
 		}
 		var err error

@@ -24,8 +24,8 @@ var walls = []color.RGBA{{222, 230, 236, 255}, {236, 230, 220, 255}, {224, 234, 
 func drawProduct(l *line, variant int, colorName string, size float64, wall int, width int) image.Image {
 	c := newCanvas(width)
 	background := walls[wall%len(walls)]
-	c.polygon(background, point{0, 0}, point{fieldWidth, 0}, point{fieldWidth, fieldHeight}, point{0, fieldHeight})
-	c.polygon(shade(background, 0.9), point{0, 178}, point{fieldWidth, 178}, point{fieldWidth, fieldHeight}, point{0, fieldHeight})
+	c.cover(background, 0)
+	c.cover(shade(background, 0.9), 178)
 	c.oval(shade(background, 0.78), point{160, 212}, 120, 11)
 	paint := paints[colorName]
 	switch l.category {
@@ -45,7 +45,7 @@ func drawProduct(l *line, variant int, colorName string, size float64, wall int,
 func drawNoImage(width int) image.Image {
 	c := newCanvas(width)
 	pale, grey := color.RGBA{244, 244, 244, 255}, color.RGBA{170, 170, 170, 255}
-	c.polygon(pale, point{0, 0}, point{fieldWidth, 0}, point{fieldWidth, fieldHeight}, point{0, fieldHeight})
+	c.cover(pale, 0)
 	c.line(grey, 5, point{100, 70}, point{220, 70}, point{220, 170}, point{100, 170}, point{100, 70})
 	c.disc(grey, point{130, 98}, 10)
 	c.polygon(grey, point{108, 164}, point{146, 120}, point{168, 146}, point{186, 128}, point{214, 164})

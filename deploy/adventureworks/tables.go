@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"image"
 	"strconv"
 	"strings"
 	"time"
@@ -282,8 +283,10 @@ func (g *generator) loadPhotos(ctx context.Context) error {
 	var failed error
 	err := g.load(ctx, "production.productphoto", "productphotoid thumbnailphoto thumbnailphotofilename largephoto largephotofilename modifieddate", len(pictures)+1, func(r *copyRow, i int) {
 		name, format := "no_image_available", "png"
-		large, small := drawNoImage(320), drawNoImage(80)
-		if i > 0 {
+		var large, small image.Image
+		if i == 0 {
+			large, small = drawNoImage(320), drawNoImage(80)
+		} else {
 			p := pictures[i-1]
 			name, format = p.name, photoFormats[i%len(photoFormats)]
 			size := float64(i%3) / 2
