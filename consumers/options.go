@@ -28,8 +28,8 @@ type Options struct {
 type Limits struct {
 	BatchRows      int           // rows of one write: 200,000
 	BatchBytes     int           // bytes of one write, unless one record is larger: 8 MiB
-	BufferBytes    int           // bytes of records read and not yet written: 64 MiB
-	FetchBytes     int32         // bytes of one fetch from one broker: 16 MiB
+	BufferBytes    int           // bytes of records read and not yet written: 32 MiB
+	FetchBytes     int32         // bytes of one fetch from one broker, compressed; one record may be larger: 4 MiB
 	Writers        int           // writes at the same time: 4
 	Pace           time.Duration // shortest time from one small write of a partition to the next: 50 ms
 	WriteTimeout   time.Duration // of one try to write: 60 s
@@ -42,8 +42,8 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	set(&l.BatchRows, 200_000)
 	set(&l.BatchBytes, 8<<20)
-	set(&l.BufferBytes, 64<<20)
-	set(&l.FetchBytes, 16<<20)
+	set(&l.BufferBytes, 32<<20)
+	set(&l.FetchBytes, 4<<20)
 	set(&l.Writers, 4)
 	set(&l.Pace, 50*time.Millisecond)
 	set(&l.WriteTimeout, time.Minute)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,9 @@ func openAdmin(address string, fallback bool, live *liveStatus) (*admin, error) 
 			return // the reader went away
 		}
 	})
+	// Profiles, for whoever may reach the address: it is a loopback one unless the configuration says otherwise.
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	return &admin{listener: l, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, mux: mux}, nil
 }
 
