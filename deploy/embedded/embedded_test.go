@@ -1,3 +1,5 @@
+//go:build unix
+
 package embedded
 
 import (
@@ -229,7 +231,7 @@ func TestParentKilled(t *testing.T) {
 }
 
 // startParent runs this binary as a parent and returns when its stack answers.
-func startParent(t *testing.T, binary, dir string, as *syscall.Credential, env ...string) (*exec.Cmd, Endpoints) {
+func startParent(t *testing.T, binary, dir string, as *credential, env ...string) (*exec.Cmd, Endpoints) {
 	t.Helper()
 	cmd := exec.Command(binary)
 	cmd.Env = append(append(os.Environ(), helperVariable+"="+dir), env...)

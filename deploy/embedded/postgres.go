@@ -117,7 +117,7 @@ func (p *Postgres) initialize(ctx context.Context) error {
 }
 
 // runInitdb gives initdb the password through a pipe, so that it is in no file that the user can read.
-func (p *Postgres) runInitdb(cmd *exec.Cmd, user *syscall.Credential) error {
+func (p *Postgres) runInitdb(cmd *exec.Cmd, user *credential) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -135,11 +135,6 @@ func (p *Postgres) runInitdb(cmd *exec.Cmd, user *syscall.Credential) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	if c := cmd.SysProcAttr.Credential; c != nil { // it opens the pipe by its path, so it must own it
-		if err := r.Chown(int(c.Uid), int(c.Gid)); err != nil {
-			return err
-		}
-	}
 	cmd.ExtraFiles = []*os.File{r}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -156,7 +151,7 @@ const (
 )
 
 // makeData makes an empty data folder that the user owns, and returns its path.
-func (p *Postgres) makeData(user *syscall.Credential) (string, error) {
+func (p *Postgres) makeData(user *credential) (string, error) {
 	data := p.file("data")
 	if old, err := filepath.EvalSymlinks(data); err == nil { // of an initdb that was cut short
 		if err := os.RemoveAll(old); err != nil {

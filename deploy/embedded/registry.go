@@ -43,7 +43,8 @@ type Registry struct {
 	client     *kgo.Client
 	listener   net.Listener
 	server     *http.Server
-	served     chan error
+	served     chan struct{} // closed when server has stopped serving and serveErr is set
+	serveErr   error
 	mux        *http.ServeMux
 
 	// mu is held for reading by requests that only read and for writing by those that change something, from before the change until
@@ -63,7 +64,7 @@ const contentType = "application/vnd.schemaregistry.v1+json"
 
 // StartRegistry reads the registrations from Kafka and serves them.
 func StartRegistry(ctx context.Context, brokers []string, o RegistryOptions) (*Registry, error) {
-	r := &Registry{brokers: brokers, topic: o.Topic, compatible: o.Compatible, served: make(chan error, 1)}
+	r := &Registry{brokers: brokers, topic: o.Topic, compatible: o.Compatible, served: make(chan struct{})}
 	if r.topic == "" {
 		r.topic = "_schemas"
 	}
@@ -96,21 +97,25 @@ func (r *Registry) open(ctx context.Context, o RegistryOptions) (err error) {
 	}
 	r.route()
 	r.server = &http.Server{Handler: r.mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-	go func() { r.served <- r.server.Serve(r.listener) }()
+	go func() {
+		r.serveErr = r.server.Serve(r.listener)
+		close(r.served)
+	}()
 	return nil
 }
 
 // URL is the address of the registry, http://host:port.
 func (r *Registry) URL() string { return "http://" + r.listener.Addr().String() }
 
-// Stop finishes the requests under way and stops serving.
+// Stop finishes the requests under way and stops serving. Once stopped, it does nothing.
 func (r *Registry) Stop(ctx context.Context) error {
 	err := r.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, r.server.Close())
 	}
-	if served := <-r.served; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+	<-r.served
+	if !errors.Is(r.serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, r.serveErr)
 	}
 	r.client.Close()
 	return err

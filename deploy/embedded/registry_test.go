@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,7 +71,7 @@ func TestRegistryKeepsWhatItAnswered(t *testing.T) {
 	if set := c.SetCompatibility(t.Context(), sr.SetCompatibility{Level: sr.CompatNone}, "other-value"); set[0].Err != nil {
 		t.Fatal(set[0].Err)
 	}
-	if _, err := c.DeleteSchema(t.Context(), "b-value", 1, sr.SoftDelete), error(nil); err != nil {
+	if err := c.DeleteSchema(t.Context(), "b-value", 1, sr.SoftDelete); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Stop(t.Context()); err != nil {
@@ -126,13 +125,13 @@ func TestRegistryWriteFails(t *testing.T) {
 		k := memoryKafka(t)
 		r, c := startRegistry(t, k)
 		mustCreate(t, c, "a-value", recordA)
-		failProduces(k.Cluster(), happened)
+		failing := failProduces(k.Cluster(), happened)
 		if s, err := c.CreateSchema(t.Context(), "a-value", sr.Schema{Schema: recordAB}); err == nil {
 			t.Fatalf("happened %v: it was answered with id %d", happened, s.ID)
 		}
-		k.Cluster().ControlKey(int16(kmsg.Produce), nil)
+		failing.Remove()
 		versions, err := c.SubjectVersions(t.Context(), "a-value")
-		if err != nil || !happened && len(versions) != 1 {
+		if err != nil || len(versions) != map[bool]int{false: 1, true: 2}[happened] {
 			t.Errorf("happened %v: versions %v, %v", happened, versions, err)
 		}
 		want := mustCreate(t, c, "a-value", recordAB)
@@ -146,22 +145,12 @@ func TestRegistryWriteFails(t *testing.T) {
 	}
 }
 
-// failProduces refuses every write for good. With happened, the first one is written and only then refused.
-func failProduces(c *kfake.Cluster, happened bool) {
-	var seen atomic.Bool
-	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		if happened && !seen.Swap(true) {
-			return nil, nil, false // written; kfake answers, and what comes later is refused
-		}
-		resp := req.ResponseKind().(*kmsg.ProduceResponse)
-		for _, t := range req.(*kmsg.ProduceRequest).Topics {
-			rt := kmsg.ProduceResponseTopic{Topic: t.Topic, TopicID: t.TopicID}
-			for _, p := range t.Partitions {
-				rt.Partitions = append(rt.Partitions, kmsg.ProduceResponseTopicPartition{Partition: p.Partition, ErrorCode: kerr.TopicAuthorizationFailed.Code})
-			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp, nil, true
-	})
+// failProduces refuses every write until the handle is removed. With happened, the first one is written before.
+func failProduces(c *kfake.Cluster, happened bool) *kfake.FaultHandle {
+	keys := []kmsg.Key{kmsg.Produce}
+	var faults []kfake.Fault
+	if happened { // kfake appends what it says has timed out
+		faults = append(faults, kfake.Fault{Keys: keys, Err: kerr.RequestTimedOut})
+	}
+	return c.Fault(append(faults, kfake.Fault{Keys: keys, Err: kerr.TopicAuthorizationFailed, Count: -1})...)
 }

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// credential is the user that a child runs as.
+type credential = syscall.Credential
+
 // errLocked is returned by lockNow for a file that another process holds.
 var errLocked = errors.New("locked by another process")
 
@@ -83,7 +86,7 @@ func owner(info fs.FileInfo) int {
 }
 
 // standIn is the user that runs Postgres in root's place: nobody. It is nil for an ordinary user, who runs it himself.
-func standIn() (*syscall.Credential, error) {
+func standIn() (*credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
@@ -99,17 +102,17 @@ func standIn() (*syscall.Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	return &credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-func chown(path string, c *syscall.Credential) error {
+func chown(path string, c *credential) error {
 	if c == nil {
 		return nil
 	}
 	return os.Lchown(path, int(c.Uid), int(c.Gid))
 }
 
-func attributes(c *syscall.Credential) *syscall.SysProcAttr {
+func attributes(c *credential) *syscall.SysProcAttr {
 	// A process group of its own keeps a Ctrl-C in the terminal from reaching the child before its parent has stopped it.
 	a := &syscall.SysProcAttr{Credential: c, Setpgid: true}
 	setDeathSignal(a)
