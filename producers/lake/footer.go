@@ -120,9 +120,10 @@ func (f *footer) check(size int64) error {
 			}
 		}
 	}
-	if f.meta.NumRows != rows {
+	if f.meta.NumRows != rows && f.meta.NumRows != 0 { // some writers leave it out
 		return fmt.Errorf("it says %d rows and its row groups hold %d", f.meta.NumRows, rows)
 	}
+	f.meta.NumRows = rows
 	return nil
 }
 

@@ -19,6 +19,9 @@ const (
 	maxHeaderMemory = 1 << 20   // of a header's lists, decoded: a sound one has none
 )
 
+// plainDictionary is the name that older writers give to the encoding RLE_DICTIONARY.
+const plainDictionary format.Encoding = 2
+
 // pageError says what is wrong with a page. Rows is how many rows the page ends, counted from the first that was asked of it; 0 when that
 // cannot be known.
 type pageError struct {
@@ -311,7 +314,7 @@ func (c *chunk) pageOf(n int, enc format.Encoding, data []byte) error {
 			}
 		}
 	}
-	if enc == format.PlainDictionary || enc == format.RLEDictionary {
+	if enc == plainDictionary || enc == format.RLEDictionary {
 		if err := c.indexesOf(data, there); err != nil {
 			return err
 		}

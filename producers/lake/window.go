@@ -31,9 +31,6 @@ func (w *window) open(r io.ReaderAt, start, end int64, size int) {
 // left is how many bytes of the chunk have not been taken.
 func (w *window) left() int64 { return w.end - w.next + int64(len(w.buf)) }
 
-// at is where in the file the next byte is.
-func (w *window) at() int64 { return w.next - int64(len(w.buf)) }
-
 // fill makes at least n bytes ready, or all that are left of the chunk.
 func (w *window) fill(n int) error {
 	if len(w.buf) >= n || w.next >= w.end {
