@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/producers/sourcetest"
 	"adventureworks.example/extract/schemas"
@@ -100,30 +100,28 @@ func receive[T any](t *testing.T, c <-chan T, what string) T {
 
 // rig is a broker and the options to run a script on it.
 type rig struct {
-	cluster *kfake.Cluster
-	o       producers.Options
-	admin   *kadm.Client
-	cl      *kgo.Client
+	o     producers.Options
+	admin *kadm.Client
+	cl    *kgo.Client
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
-	opts := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond)}
+	brokers := embeddedtest.Kafka(t)
+	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(10 * time.Millisecond)}
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cl.Close)
-	return &rig{cluster: cluster, cl: cl, admin: kadm.NewClient(cl), o: producers.Options{
-		Kafka: opts, Registry: sourcetest.NewRegistry(), Prefix: "aw", Source: "sql", Status: &producers.Status{},
+	return &rig{cl: cl, admin: kadm.NewClient(cl), o: producers.Options{
+		Kafka: opts, Registry: sourcetest.NewRegistry(), Prefix: embeddedtest.Prefix(t, brokers), Source: "sql", Status: &producers.Status{},
 		Topics:  producers.TopicConfig{ReplicationFactor: 1, Partitions: 2},
 		Backoff: producers.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond, Pause: 10 * time.Millisecond}}}
 }
+
+// topic is the full name of a topic.
+func (r *rig) topic(name string) string { return r.o.Prefix + "." + name }
 
 // start runs a script; the channel gives Run's error.
 func (r *rig) start(t *testing.T, s producers.Source) (done <-chan error, stop func()) {
@@ -197,7 +195,7 @@ func TestPositionsComeBack(t *testing.T) {
 	if !s.closed.Load() {
 		t.Error("the source was not closed")
 	}
-	got, err := producers.ReadPositions(t.Context(), r.o.Kafka, "aw", "sql")
+	got, err := producers.ReadPositions(t.Context(), r.o.Kafka, r.o.Prefix, "sql")
 	if err != nil || len(got) != 1 || got["p"] != "four" {
 		t.Errorf("positions %v, %v", got, err)
 	}
@@ -238,7 +236,7 @@ func TestAnotherProcessTakesOver(t *testing.T) {
 	}
 	second.send(second.batch(2, 10, "two"))
 	receive(t, second.committed, "commit of the second")
-	if got := r.visible(t, "aw.sql.rows"); len(got) != 2 {
+	if got := r.visible(t, r.topic("sql.rows")); len(got) != 2 {
 		t.Errorf("%d rows, want the second's 2", len(got))
 	}
 }
@@ -255,14 +253,14 @@ func TestWhatIsOpenIsVisibleTogether(t *testing.T) {
 		s.send(b)
 	}
 	s.send(s.batch(1, 10, "")) // has no position, so it cannot end either
-	if got := r.visible(t, "aw.sql.rows"); len(got) != 0 {
+	if got := r.visible(t, r.topic("sql.rows")); len(got) != 0 {
 		t.Errorf("%d rows are visible before the end of the transaction", len(got))
 	}
 	s.send(s.batch(1, 10, "end"))
 	if p := receive(t, s.committed, "commit"); len(p) != 1 || p[0].Text != "end" {
 		t.Errorf("committed %v", p)
 	}
-	if got := r.visible(t, "aw.sql.rows"); len(got) != 7 {
+	if got := r.visible(t, r.topic("sql.rows")); len(got) != 7 {
 		t.Errorf("%d rows, want 7", len(got))
 	}
 	if n := r.o.Status.Snapshot().Transactions; n != 1 {
@@ -300,10 +298,10 @@ func TestStopAbortsWhatIsOpen(t *testing.T) {
 	if err := receive(t, done, "end"); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.visible(t, "aw.sql.rows"); len(got) != 0 {
+	if got := r.visible(t, r.topic("sql.rows")); len(got) != 0 {
 		t.Errorf("%d rows of half a transaction", len(got))
 	}
-	if p, err := producers.ReadPositions(t.Context(), r.o.Kafka, "aw", "sql"); err != nil || len(p) != 0 {
+	if p, err := producers.ReadPositions(t.Context(), r.o.Kafka, r.o.Prefix, "sql"); err != nil || len(p) != 0 {
 		t.Errorf("positions %v, %v", p, err)
 	}
 	if st := r.o.Status.Snapshot(); st.State != producers.Stopped {
@@ -321,7 +319,7 @@ func TestEndWithoutPosition(t *testing.T) {
 	if err := receive(t, done, "end"); producers.Classify(err) != producers.Stop {
 		t.Errorf("ended with %v", err)
 	}
-	if got := r.visible(t, "aw.sql.rows"); len(got) != 0 {
+	if got := r.visible(t, r.topic("sql.rows")); len(got) != 0 {
 		t.Errorf("%d rows without a position", len(got))
 	}
 }
@@ -337,10 +335,10 @@ func TestRecordTooLarge(t *testing.T) {
 	b.Records[1].Value = append(b.Records[1].Value, 'x')
 	s.send(b)
 	receive(t, s.committed, "commit")
-	if got := r.visible(t, "aw.sql.rows"); len(got) != 2 {
+	if got := r.visible(t, r.topic("sql.rows")); len(got) != 2 {
 		t.Errorf("%d rows, want the 2 that fit", len(got))
 	}
-	letters := r.visible(t, producers.DeadLetterTopic("aw"))
+	letters := r.visible(t, producers.DeadLetterTopic(r.o.Prefix))
 	if len(letters) != 1 || !bytes.Contains(letters[0].Value, []byte("rows")) || !bytes.Contains(letters[0].Value, []byte("max_record_bytes")) {
 		t.Errorf("dead letters %v", letters)
 	}

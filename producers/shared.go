@@ -60,14 +60,31 @@ func RunShared(ctx context.Context, so SharedOptions) error {
 	so.Options = o
 	so.SessionTimeout = or(so.SessionTimeout, 10*time.Second)
 	s := &sharer{so: so}
+	defer s.close()
 	return again(ctx, o, &s.commits, s.attempt)
 }
 
-// sharer is what outlives the attempts of one RunShared.
+// sharer is what outlives the attempts of one RunShared. It stays in the group when a worker fails, for leaving and joining again stops every
+// reader for a moment; it leaves when Kafka fails, and when workers fail again and again, so that others get its items.
 type sharer struct {
-	so      SharedOptions
-	commits int64
+	so       SharedOptions
+	commits  int64
+	failures int // of workers, one after the other
+
+	plain   *kgo.Client // for topics
+	target  *target
+	session *kgo.GroupTransactSession // nil outside the group
+	lease   *lease
 }
+
+// maxFailures is how many times in a row a worker fails before the group gives its items to others.
+const maxFailures = 3
+
+// workError is an error of a worker, after which the session is as good as before.
+type workError struct{ err error }
+
+func (e *workError) Error() string { return e.err.Error() }
+func (e *workError) Unwrap() error { return e.err }
 
 // readerPrefix is what the transactional ids of a source's readers start with.
 func readerPrefix(o Options) string { return o.Prefix + "." + o.Source + ".reader." }
@@ -108,51 +125,84 @@ func (s *sharer) attempt(ctx context.Context) error {
 	o := s.so.Options
 	work, cancel := graceful(ctx, o.Limits.Grace)
 	defer cancel()
+	if s.session == nil {
+		if err := s.open(ctx); err != nil {
+			s.close()
+			return err
+		}
+	}
+	err := s.runWorker(ctx, work)
+	if err == nil {
+		o.Status.state(o.Source, Stopped)
+		return nil
+	}
+	if _, ok := errors.AsType[*workError](err); ok && s.failures < maxFailures {
+		s.failures++
+		return err
+	}
+	s.failures = 0
+	s.close()
+	return err
+}
+
+// open joins the group. Topics and schemas come first, so that the group joins for a topic that is there.
+func (s *sharer) open(ctx context.Context) (err error) {
+	o := s.so.Options
+	if s.plain, err = kgo.NewClient(o.Kafka...); err != nil {
+		return &Error{Class: Stop, Err: fmt.Errorf("open kafka client: %w", err), Remedy: "correct the kafka settings"}
+	}
+	s.target = newTarget(o, s.plain)
+	if err := s.target.prepare(ctx); err != nil {
+		return err
+	}
+	if err := s.target.ensureTopic(ctx, s.so.ItemsTopic, o.Topics.Partitions, s.target.dataConfig()); err != nil {
+		return err
+	}
 	l := &lease{}
+	s.lease = l
 	id := readerPrefix(o) + rand.Text()
-	opts := append(clientOptions(o, id),
+	s.session, err = kgo.NewGroupTransactSession(append(clientOptions(o, id),
 		kgo.ClientID(id), // so that the group's description tells which transactional ids are alive
 		kgo.ConsumerGroup(s.so.Group), kgo.ConsumeTopics(s.so.ItemsTopic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(250*time.Millisecond), // an item that comes again waits until the fetch at hand has returned
 		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.SessionTimeout(s.so.SessionTimeout), kgo.HeartbeatInterval(s.so.SessionTimeout/10),
 		kgo.RebalanceTimeout(2*s.so.SessionTimeout), // giving items back takes no time: the transaction is aborted
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { l.assigned.Store(true) }),
 		kgo.OnPartitionsRevoked(l.revoked), kgo.OnPartitionsLost(l.revoked),
-	)
-	// Topics and schemas come first, so that the group joins for a topic that is there.
-	plain, err := kgo.NewClient(o.Kafka...)
+	)...)
 	if err != nil {
-		return &Error{Class: Stop, Err: fmt.Errorf("open kafka client: %w", err), Remedy: "correct the kafka settings"}
-	}
-	defer plain.Close()
-	t := newTarget(o, plain)
-	if err := t.prepare(ctx); err != nil {
-		return err
-	}
-	if err := t.ensureTopic(ctx, s.so.ItemsTopic, o.Topics.Partitions, t.dataConfig()); err != nil {
-		return err
-	}
-	session, err := kgo.NewGroupTransactSession(opts...)
-	if err != nil {
+		s.session = nil
 		return &Error{Class: Stop, Err: fmt.Errorf("open kafka session: %w", err), Remedy: "correct the kafka settings"}
 	}
-	defer leave(session, o.Limits.Grace)
-	if err := takeID(ctx, session.Client(), id); err != nil {
-		return err
+	return takeID(ctx, s.session.Client(), id)
+}
+
+// close leaves the group and closes what is open.
+func (s *sharer) close() {
+	if s.session != nil {
+		leave(s.session, s.so.Options.Limits.Grace)
+		s.session = nil
 	}
-	worker, err := s.so.New(ctx, t)
+	if s.plain != nil {
+		s.plain.Close()
+		s.plain = nil
+	}
+}
+
+// runWorker makes a worker and serves items until it fails or ctx ends.
+func (s *sharer) runWorker(ctx, work context.Context) error {
+	o := s.so.Options
+	worker, err := s.so.New(ctx, s.target)
 	if err != nil {
-		return fmt.Errorf("make worker: %w", err)
+		return &workError{fmt.Errorf("make worker: %w", err)}
 	}
 	o.Status.state(o.Source, Running)
-	err = s.serve(ctx, work, session, t, worker, l)
-	closing, cancelClose := context.WithTimeout(context.WithoutCancel(ctx), o.Limits.Grace)
-	defer cancelClose()
+	err = s.serve(ctx, work, s.session, s.target, worker, s.lease)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Limits.Grace)
+	defer cancel()
 	if closeErr := worker.Close(closing); closeErr != nil {
 		o.Log.Warn("worker closed with an error", "err", closeErr)
-	}
-	if err == nil {
-		o.Status.state(o.Source, Stopped)
 	}
 	return err
 }
@@ -210,6 +260,7 @@ func (s *sharer) one(ctx context.Context, session *kgo.GroupTransactSession, t *
 	switch {
 	case committed && endErr == nil:
 		s.commits++
+		s.failures = 0
 		o.Metrics.commit(o.Source, x.counts)
 		o.Status.committed(x.counts, []Position{{Part: fmt.Sprintf("%s/%d", rec.Topic, rec.Partition), Text: fmt.Sprint(rec.Offset)}})
 		o.Metrics.took(o.Source, "commit", start)
@@ -222,6 +273,9 @@ func (s *sharer) one(ctx context.Context, session *kgo.GroupTransactSession, t *
 	}
 	if err != nil && !taken {
 		err = fmt.Errorf("work on item %s/%d at offset %d: %w", rec.Topic, rec.Partition, rec.Offset, err)
+		if endErr == nil && x.err() == nil {
+			return &workError{err}
+		}
 		return errors.Join(err, endErr)
 	}
 	return endErr

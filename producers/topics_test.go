@@ -32,13 +32,13 @@ func TestTopicsAreConfigured(t *testing.T) {
 	s := newScript(t)
 	r.start(t, s)
 	receive(t, s.opened, "opening")
-	configs, err := r.admin.DescribeTopicConfigs(t.Context(), "aw.sql.rows", "aw.progress")
+	configs, err := r.admin.DescribeTopicConfigs(t.Context(), r.topic("sql.rows"), r.topic("progress"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]map[string]string{
-		"aw.sql.rows": {"retention.ms": "5000", "max.message.bytes": "16777216"},
-		"aw.progress": {"cleanup.policy": "compact"},
+		r.topic("sql.rows"): {"retention.ms": "5000", "max.message.bytes": "16777216"},
+		r.topic("progress"): {"cleanup.policy": "compact"},
 	} {
 		c, err := configs.On(topic, nil)
 		if err != nil {
@@ -54,24 +54,24 @@ func TestTopicsAreConfigured(t *testing.T) {
 
 func TestTopicThatWouldLoseRowsPauses(t *testing.T) {
 	for name, c := range map[string]struct{ topic, key, bad, good string }{
-		"compacted": {"aw.sql.rows", "cleanup.policy", "compact", "delete"},
-		"small":     {"aw.sql.rows", "max.message.bytes", "1000", "16777216"},
-		"progress":  {"aw.progress", "cleanup.policy", "delete", "compact"},
+		"compacted": {"sql.rows", "cleanup.policy", "compact", "delete"},
+		"small":     {"sql.rows", "max.message.bytes", "1000", "16777216"},
+		"progress":  {"progress", "cleanup.policy", "delete", "compact"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			config := map[string]*string{"max.message.bytes": kadm.StringPtr("16777216")}
 			config[c.key] = &c.bad
-			if _, err := r.admin.CreateTopic(t.Context(), 1, 1, config, c.topic); err != nil {
+			if _, err := r.admin.CreateTopic(t.Context(), 1, 1, config, r.topic(c.topic)); err != nil {
 				t.Fatal(err)
 			}
 			s := newScript(t)
 			r.start(t, s)
 			st := until(t, r.o.Status, "paused", func(st producers.Snapshot) bool { return st.State == producers.Paused })
-			if st.ErrorClass != producers.Pause || !strings.Contains(st.Error, c.topic) || !strings.Contains(st.Error, c.bad) {
+			if st.ErrorClass != producers.Pause || !strings.Contains(st.Error, r.topic(c.topic)) || !strings.Contains(st.Error, c.bad) {
 				t.Errorf("%s: %s", st.ErrorClass, st.Error)
 			}
-			if _, err := r.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: c.key, Value: &c.good}}, c.topic); err != nil {
+			if _, err := r.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: c.key, Value: &c.good}}, r.topic(c.topic)); err != nil {
 				t.Fatal(err)
 			}
 			until(t, r.o.Status, "running again", func(st producers.Snapshot) bool { return st.State == producers.Running })
@@ -91,7 +91,7 @@ func TestTwoTopicsOfOneTable(t *testing.T) {
 		t.Errorf("a_b beside a.b: %v", err)
 	}
 	again, err := s.target.Dataset(t.Context(), "a.b", valueSchema, valueSchema)
-	if err != nil || again.Topic != schemas.Topic("aw", "sql", "a.b") || again.KeyID == 0 || again.ValueID == 0 {
+	if err != nil || again.Topic != schemas.Topic(r.o.Prefix, "sql", "a.b") || again.KeyID == 0 || again.ValueID == 0 {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 }
@@ -110,7 +110,7 @@ func TestOtherTransactionHidesPositions(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	topics, err := r.admin.ListTopics(t.Context(), "aw.progress")
+	topics, err := r.admin.ListTopics(t.Context(), r.topic("progress"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +122,12 @@ func TestOtherTransactionHidesPositions(t *testing.T) {
 	if err := other.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	for p := range topics["aw.progress"].Partitions {
-		if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: "aw.progress", Partition: p, Value: []byte("never committed")}).FirstErr(); err != nil {
+	for p := range topics[r.topic("progress")].Partitions {
+		if err := other.ProduceSync(t.Context(), &kgo.Record{Topic: r.topic("progress"), Partition: p, Key: []byte("k"), Value: []byte("never committed")}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if p, err := producers.ReadPositions(t.Context(), r.o.Kafka, "aw", "sql"); err != nil || p["p"] != "one" {
+	if p, err := producers.ReadPositions(t.Context(), r.o.Kafka, r.o.Prefix, "sql"); err != nil || p["p"] != "one" {
 		t.Errorf("a bystander reads %v, %v", p, err)
 	}
 	second := newScript(t)

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
 )
@@ -24,12 +25,18 @@ const patience = 20 * time.Second
 
 func newSuite(t *testing.T, h Harness) *suite {
 	t.Helper()
+	s := &suite{h: h, reg: NewRegistry()}
+	if embeddedtest.KafkaShared() {
+		s.brokers = embeddedtest.Kafka(t)
+		return s
+	}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
 	if err != nil {
 		t.Fatalf("start kfake: %v", err)
 	}
 	t.Cleanup(cluster.Close)
-	return &suite{h: h, cluster: cluster, reg: NewRegistry()}
+	s.cluster, s.brokers = cluster, cluster.ListenAddrs()
+	return s
 }
 
 // kase is one case: an origin and a prefix of its own.
@@ -41,15 +48,14 @@ type kase struct {
 
 func (s *suite) newCase(t *testing.T) *kase {
 	t.Helper()
-	s.cases++
-	return &kase{s: s, origin: s.h.New(t), prefix: fmt.Sprintf("case%d", s.cases)}
+	return &kase{s: s, origin: s.h.New(t), prefix: embeddedtest.Prefix(t, s.brokers)}
 }
 
 const source = "src"
 
 // options are those of a bystander.
 func (s *suite) options() []kgo.Opt {
-	return []kgo.Opt{kgo.SeedBrokers(s.cluster.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return time.Millisecond })}
+	return []kgo.Opt{kgo.SeedBrokers(s.brokers...), kgo.MetadataMinAge(10 * time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return time.Millisecond })}
 }
 
 // running is a call of producers.Run.

@@ -4,7 +4,7 @@
 // A run of a source is a sequence of steps: each call of the source, each request to Kafka. The suite counts the steps of a plain run and
 // then runs the source again and again with one fault at one step: the step fails and did not happen, it fails but happened, the process
 // dies before or after it, it is cancelled there, or it freezes there and wakes up after another process has taken over. Kafka is kfake in
-// process; nothing else is imitated.
+// process, or the one that KAFKA_BROKERS names, where fewer steps are tried; nothing else is imitated.
 package sourcetest
 
 import (
@@ -76,6 +76,9 @@ type Harness struct {
 	Start func(ctx context.Context, o producers.Options) error
 }
 
+// sharedSteps bounds Harness.Steps on a Kafka of its own process, where a case takes a second and more.
+const sharedSteps = 4
+
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	if h.Start == nil {
@@ -86,14 +89,17 @@ func Run(t *testing.T, h Harness) {
 	if t.Failed() {
 		return
 	}
-	steps := s.steps
+	steps, limit := s.steps, h.Steps
+	if s.cluster == nil && (limit == 0 || limit > sharedSteps) {
+		limit = sharedSteps
+	}
 	t.Logf("a plain run has %d steps", steps)
 	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			if reason := h.Skip[string(kind)]; reason != "" {
 				t.Skip(reason)
 			}
-			for _, at := range spread(steps, h.Steps) {
+			for _, at := range spread(steps, limit) {
 				t.Run(fmt.Sprint(at), func(t *testing.T) { s.fault(t, kind, at) })
 			}
 		})
@@ -116,9 +122,9 @@ func spread(n, limit int) []int {
 // suite is the state of one Run.
 type suite struct {
 	h       Harness
-	cluster *kfake.Cluster
+	cluster *kfake.Cluster // nil when KAFKA_BROKERS names another Kafka
+	brokers []string
 	reg     *Registry
-	cases   int
 	steps   int // of a plain run
 }
 
@@ -170,6 +176,9 @@ func (s *suite) fault(t *testing.T, kind kind, at int) {
 
 // broker makes the broker answer with an error, once, at each of the first requests of a kind.
 func (s *suite) broker(t *testing.T) {
+	if s.cluster == nil {
+		t.Skip("a broker that answers with errors is imitated by kfake only")
+	}
 	for key, errs := range map[kmsg.Key][]*kerr.Error{
 		kmsg.Produce: {kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.UnknownServerError,
 			kerr.InvalidRecord, kerr.TransactionAbortable, kerr.InvalidProducerEpoch, kerr.TopicAuthorizationFailed},
