@@ -155,7 +155,7 @@ func writeLarge(t testing.TB, path string, mib int) (rows int64) {
 func TestMemoryOfALargeRowGroup(t *testing.T) {
 	mib, most := 96, uint64(48<<20)
 	if os.Getenv("LARGE") != "" {
-		mib, most = 600, 64<<20
+		mib = 600
 	}
 	path := filepath.Join(t.TempDir(), "large.parquet")
 	rows := writeLarge(t, path, mib)
@@ -181,9 +181,9 @@ func TestMemoryOfALargeRowGroup(t *testing.T) {
 	}
 	var c codecs
 	defer c.close()
+	runtime.GC() // twice, so that what the writer has pooled is gone
 	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
+	var now runtime.MemStats
 	r := newRowReader(f, p, 0, in, newOrigin("k", 0, someTime), &c)
 	if err := r.seek(0); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestMemoryOfALargeRowGroup(t *testing.T) {
 		}
 		if row%64 == 0 {
 			runtime.ReadMemStats(&now)
-			peak = max(peak, now.HeapInuse-min(before.HeapInuse, now.HeapInuse))
+			peak = max(peak, now.HeapInuse)
 		}
 	}
 	t.Logf("%d MiB in one row group, %d MiB of heap", info.Size()>>20, peak>>20)

@@ -45,7 +45,7 @@ func (c *codecs) decode(codec format.CompressionCodec, dst, src []byte, size int
 		}
 	}
 	if cap(dst) < size {
-		dst = make([]byte, size)
+		dst = make([]byte, size+size/4) // pages differ little in size
 	}
 	dst = dst[:size]
 	n, err := c.into(codec, dst, src)

@@ -38,7 +38,7 @@ func (w *window) fill(n int) error {
 	}
 	want := int(min(int64(max(n, w.size)), w.left()))
 	if cap(w.mem) < want {
-		grown := make([]byte, want)
+		grown := make([]byte, want+want/4)
 		copy(grown, w.buf)
 		w.mem = grown
 	} else {
