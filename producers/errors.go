@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"adventureworks.example/extract/schemas"
 )
 
 // ErrFenced means that another process has taken over the source: Kafka refuses what this one writes.
@@ -82,6 +84,7 @@ var remedies = []struct {
 	{kerr.RecordListTooLarge, "raise the topic's segment.bytes, or lower max_record_bytes"},
 	{kerr.InvalidTopicException, "choose a prefix, a source and dataset names that are legal in Kafka"},
 	{kerr.UnsupportedVersion, "the broker is too old: Kafka 2.5 is the oldest with the transactions needed"},
+	{schemas.ErrRegistryDenied, "check the schema registry's user and password"},
 	{kerr.UnsupportedForMessageFormat, "the broker is too old: Kafka 2.5 is the oldest with the transactions needed"},
 }
 
@@ -90,6 +93,9 @@ func remedy(err error) string {
 		if errors.Is(err, r.err) {
 			return r.remedy
 		}
+	}
+	if _, ok := errors.AsType[*schemas.IncompatibleError](err); ok {
+		return "change the source back, or loosen the subject's compatibility in the schema registry; it goes on by itself"
 	}
 	for _, bad := range []any{new(x509.UnknownAuthorityError), new(x509.HostnameError), new(x509.CertificateInvalidError)} {
 		if errors.As(err, bad) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"adventureworks.example/extract/schemas"
 )
 
 func TestClassify(t *testing.T) {
@@ -24,6 +26,9 @@ func TestClassify(t *testing.T) {
 		{fmt.Errorf("create topic: %w", kerr.TopicAuthorizationFailed), Pause},
 		{fmt.Errorf("take id: %w", kerr.InvalidTransactionTimeout), Pause},
 		{fmt.Errorf("dial: %w", x509.UnknownAuthorityError{}), Pause},
+		{fmt.Errorf("register: %w", &schemas.IncompatibleError{Subject: "aw.sql.t-value"}), Pause},
+		{fmt.Errorf("register: %w", schemas.ErrRegistryDenied), Pause},
+		{fmt.Errorf("register: %w", schemas.ErrRegistryUnavailable), Retry},
 		{fmt.Errorf("%w: process 1", ErrFenced), Stop},
 		{fmt.Errorf("open: %w", &Error{Class: Reject, Err: kerr.TopicAuthorizationFailed}), Reject},
 	} {

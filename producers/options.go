@@ -80,6 +80,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("prefix %q: letters, digits, _ and - only", o.Prefix)
 	case !legalName.MatchString(o.Source):
 		return o, fmt.Errorf("source %q: letters, digits, _ and - only", o.Source)
+	case o.Source == "items":
+		return o, errors.New("source \"items\": the name is taken by the topics of shared work")
 	}
 	if o.TopicOf == nil {
 		o.TopicOf = schemas.Topic

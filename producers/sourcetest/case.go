@@ -264,29 +264,38 @@ func sequences(rows []Row) map[[2]string][]string {
 	return s
 }
 
-// readTopics is every record of the source's topics and of the dead letters, as read_committed shows them, to the end of each partition.
-// A transaction that nobody ends makes it wait.
+// readTopics is every record of the source's topics and of the dead letters, as ReadTopics shows them.
 func readTopics(ctx context.Context, opts []kgo.Opt, prefix string) ([]*kgo.Record, error) {
 	plain, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Close()
-	admin := kadm.NewClient(plain)
-	topics, err := admin.ListTopics(ctx)
+	topics, err := kadm.NewClient(plain).ListTopics(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", err)
 	}
-	topics.FilterInternal()
 	var names []string
 	for _, name := range topics.Names() {
 		if strings.HasPrefix(name, schemas.Topic(prefix, source, "")) || name == producers.DeadLetterTopic(prefix) {
 			names = append(names, name)
 		}
 	}
+	return ReadTopics(ctx, opts, names...)
+}
+
+// ReadTopics is every record of the topics, as read_committed shows them, to the end of each partition, in the order of each. opts are those of the
+// client. A topic that is not there has no records; a transaction that nobody ends makes it wait.
+func ReadTopics(ctx context.Context, opts []kgo.Opt, names ...string) ([]*kgo.Record, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
+	plain, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Close()
+	admin := kadm.NewClient(plain)
 	ends, err := admin.ListEndOffsets(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("list offsets: %w", err)
@@ -316,7 +325,7 @@ func readTopics(ctx context.Context, opts []kgo.Opt, prefix string) ([]*kgo.Reco
 	for left > 0 {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return nil, fmt.Errorf("read %s.*, %d partitions before their end: %w", prefix, left, err)
+			return nil, fmt.Errorf("read %v, %d partitions before their end: %w", names, left, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			end := open[r.Topic][r.Partition]
