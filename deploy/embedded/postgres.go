@@ -71,7 +71,7 @@ func (p *Postgres) open(ctx context.Context) error {
 	if p.password, err = p.readPassword(); err != nil {
 		return err
 	}
-	if err := p.initialize(ctx); err != nil {
+	if err := p.initialize(ctx, lock); err != nil {
 		return err
 	}
 	return p.start(ctx, lock)
@@ -93,8 +93,8 @@ func (p *Postgres) readPassword() (string, error) {
 }
 
 // initialize makes the data folder unless it is whole. initdb writes global/pg_control before its end, so a mark of our own says that it got
-// to its end.
-func (p *Postgres) initialize(ctx context.Context) error {
+// to its end. It holds the lock as the server does: when its parent is killed it removes what it has made, which must not meet a successor's.
+func (p *Postgres) initialize(ctx context.Context, lock *os.File) error {
 	if _, err := os.Stat(p.file("initialized")); err == nil {
 		return nil
 	}
@@ -113,11 +113,11 @@ func (p *Postgres) initialize(ctx context.Context) error {
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(p.engines.postgresBin, "initdb"), args...)
 	cmd.Dir, cmd.SysProcAttr = "/", attributes(user)
-	return p.runInitdb(cmd, user)
+	return p.runInitdb(cmd, user, lock)
 }
 
 // runInitdb gives initdb the password through a pipe, so that it is in no file that the user can read.
-func (p *Postgres) runInitdb(cmd *exec.Cmd, user *credential) error {
+func (p *Postgres) runInitdb(cmd *exec.Cmd, user *credential, lock *os.File) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (p *Postgres) runInitdb(cmd *exec.Cmd, user *credential) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	cmd.ExtraFiles = []*os.File{r}
+	cmd.ExtraFiles = []*os.File{r, lock}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
