@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	batchBytes  = 1 << 20
-	slabRecords = 512
+	batchBytes   = 1 << 20
+	arenaReserve = 16 << 10 // a row that is longer makes the arena grow
+	slabRecords  = 256
 	// recordOverhead bounds what a record takes beside its key and value in a batch of one.
 	recordOverhead = 512
 )
@@ -33,17 +34,17 @@ type builder struct {
 func (b *builder) full() bool  { return b.bytes >= batchBytes }
 func (b *builder) empty() bool { return len(b.records) == 0 }
 
-// start makes room for the next batch, if there is none.
+// start makes room for the next row. Batches share an arena until it is used up, so that a small one does not cost a large piece of memory.
 func (b *builder) start() {
-	if b.arena == nil {
-		b.arena = make([]byte, 0, batchBytes+batchBytes/4)
+	if cap(b.arena)-len(b.arena) < arenaReserve {
+		b.arena = make([]byte, 0, batchBytes)
 	}
 }
 
 // take hands over what was gathered.
 func (b *builder) take() producers.Batch {
 	out := producers.Batch{Records: b.records, Rows: b.rows}
-	b.arena, b.records, b.rows, b.bytes, b.last = nil, nil, nil, 0, 0
+	b.records, b.rows, b.bytes, b.last = nil, nil, 0, 0
 	return out
 }
 

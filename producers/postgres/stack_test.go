@@ -50,7 +50,7 @@ func newStack(t testing.TB) *stack {
 // connect opens a connection that ends before the database is dropped.
 func (s *stack) connect() *pgx.Conn {
 	s.t.Helper()
-	conn, err := pgx.Connect(s.t.Context(), s.url)
+	conn, err := pgx.Connect(context.Background(), s.url)
 	if err != nil {
 		s.t.Fatal(err)
 	}
