@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/ClickHouse/ch-go/proto"
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
@@ -112,7 +113,77 @@ func BenchmarkAvroToClickHouse(b *testing.B) {
 			}
 		})
 	})
+	b.Run("compiled-and-batch-of-slices", func(b *testing.B) { batchOfSlices(b, s) })
 	b.Run("goavro-and-append-any", func(b *testing.B) { appendAny(b, s) })
+}
+
+// batchOfSlices is the same decoding, and clickhouse-go's PrepareBatch with a slice of each column, for the types that have one. A column that
+// may be null takes a slice of pointers, a string a slice of strings.
+func batchOfSlices(b *testing.B, s *bench) {
+	topic := "aw.files.slices"
+	id := s.id("slices", eight)
+	recs := s.records(topic, id, eightPayload(0))
+	s.write(s.batch(recs...)) // makes the table
+	dec, err := schemas.NewDecoder(eight, eight)
+	if err != nil {
+		b.Fatal(err)
+	}
+	recs = nil
+	for i := range benchRows {
+		recs = append(recs, s.records(topic, id, eightPayload(i))...)
+	}
+	next := int64(1)
+	cols := schemas.NewColumns(eight)
+	names := "`_partition`, `_offset`, `_timestamp`, `_schema_id`, `_key`, id, product, quantity, price, at, channel, note, paid"
+	measure(b, benchRows, func() {
+		cols.Reset()
+		partitions, offsets, times := make([]int32, benchRows), make([]int64, benchRows), make([]time.Time, benchRows)
+		ids, keys, at := make([]int32, benchRows), make([]*string, benchRows), make([]time.Time, benchRows)
+		for i, r := range recs {
+			if err := dec.Decode(r.Value[schemas.FrameSize:], cols); err != nil {
+				b.Fatal(err)
+			}
+			offsets[i], times[i], ids[i] = next+int64(i), r.Timestamp, int32(id)
+			at[i] = time.UnixMicro(cols.Field("at").Int64[i])
+		}
+		ctx := clickhouse.Context(b.Context(), clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0,
+			"insert_deduplication_token": fmt.Sprint(topic, next)}))
+		next += benchRows
+		batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+quoteName(s.conf.Raw)+".files_slices ("+names+")")
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, v := range []any{partitions, offsets, times, ids, keys, cols.Field("id").Int64, textsOf(cols.Field("product")), cols.Field("quantity").Int32,
+			cols.Field("price").Float64, at, optionalTexts(cols.Field("channel")), textsOf(cols.Field("note")), cols.Field("paid").Bool} {
+			if err := batch.Column(i).Append(v); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := batch.Send(); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// textsOf are the strings of a column, in the column's memory.
+func textsOf(c *schemas.Column) []string {
+	all := make([]string, c.Len())
+	for i := range all {
+		if v := c.Bytes(i); len(v) > 0 {
+			all[i] = unsafe.String(&v[0], len(v))
+		}
+	}
+	return all
+}
+
+func optionalTexts(c *schemas.Column) []*string {
+	values, all := textsOf(c), make([]*string, c.Len())
+	for i := range all {
+		if !c.IsNull(i) {
+			all[i] = &values[i]
+		}
+	}
+	return all
 }
 
 // appendAny is what most Go sinks do: a map a record, and clickhouse-go's Append of any.

@@ -4,6 +4,12 @@
 // A record is known by its topic, partition and offset, which are columns of every raw table, so the tables themselves are the last
 // authority on what was stored. An insert is one native block with a deduplication token that is made of the table's generation and
 // the offsets in the block, so that a repeat of it changes nothing, however late it comes.
+//
+// Two clients of one family do the work. clickhouse-go runs every statement: definitions, look-ups, the dataset's SQL, people's queries. ch-go, on
+// which it is built, carries the blocks of rows in and back, because its columns are interfaces that rows can be encoded into as they
+// are. clickhouse-go's batch has no slice form for tuples, maps and arrays, whose rows it takes one by one through reflection, and wants a
+// value of another type for each decimal, time and null. For eight scalar fields, where its slices do serve, BenchmarkAvroToClickHouse
+// measured 1.28 M rows per second of the client's processor time with them, 2.23 M this way and 0.78 M with Append of any.
 package clickhouse
 
 import (
@@ -13,6 +19,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/schemas"
@@ -44,7 +52,8 @@ type Sink struct {
 	conf    Config
 	schemas Schemas
 	log     *slog.Logger
-	pool    *pool
+	conn    driver.Conn // for statements
+	pool    *pool       // for blocks of rows
 
 	mu     sync.Mutex
 	tables map[string]*table // by topic, guarded by mu
@@ -70,16 +79,20 @@ func Open(_ context.Context, conf Config, registry Schemas) (*Sink, error) {
 	if conf.Log == nil {
 		conf.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Sink{conf: conf, schemas: registry, log: conf.Log, pool: newPool(conf), tables: map[string]*table{}}
+	conn, err := openStatements(conf)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{conf: conf, schemas: registry, log: conf.Log, conn: conn, pool: newPool(conf), tables: map[string]*table{}}
 	s.dead = &deadLetters{sink: s}
 	return s, nil
 }
 
 // Close releases the connections.
-func (s *Sink) Close() error { return s.pool.close() }
+func (s *Sink) Close() error { return errors.Join(s.conn.Close(), s.pool.close()) }
 
 // Ping tells whether the server answers and takes the login.
-func (s *Sink) Ping(ctx context.Context) error { return s.exec(ctx, "SELECT 1 FORMAT Null") }
+func (s *Sink) Ping(ctx context.Context) error { return classify(s.conn.Ping(ctx)) }
 
 // table is the state of a topic's table. Two topics whose tables would share a name are an error.
 func (s *Sink) table(topic string) (*table, error) {
@@ -115,7 +128,7 @@ func (s *Sink) Next(ctx context.Context, p consumers.Partition) (int64, error) {
 	}
 	var next int64
 	for _, q := range t.offsetQueries(p.Partition, there, "max(_offset) + 1 AS n, count() AS c", "") {
-		n, err := s.pool.ints(ctx, "SELECT toInt64(if(c = 0, 0, n)) FROM ("+q+")")
+		n, err := s.ints(ctx, "SELECT toInt64(if(c = 0, 0, n)) FROM ("+q+")")
 		if err != nil {
 			return 0, classify(fmt.Errorf("ask for the highest offset of %s: %w", p, err))
 		}
@@ -138,12 +151,4 @@ func (s *Sink) Held(ctx context.Context, p consumers.Partition, r consumers.Rang
 		return nil, err
 	}
 	return t.held(ctx, p, r, there)
-}
-
-// exec runs a statement that returns nothing.
-func (s *Sink) exec(ctx context.Context, sql string) error {
-	if err := s.pool.exec(ctx, sql); err != nil {
-		return classify(err)
-	}
-	return nil
 }

@@ -46,14 +46,14 @@ func TestConformance(t *testing.T) {
 		Rows: func(t *testing.T, topic string) []sinktest.Row {
 			sql := "SELECT toString(_partition), toString(_offset), raw FROM " + b.dead.fullName() + " WHERE _topic = " + quoteText(topic)
 			name := schemas.Table("aw", topic)
-			there, err := b.pool.ints(t.Context(), "SELECT toInt64(count()) FROM system.tables WHERE name = "+quoteText(name)+" AND database = "+quoteText(b.conf.Raw))
+			there, err := b.ints(t.Context(), "SELECT toInt64(count()) FROM system.tables WHERE name = "+quoteText(name)+" AND database = "+quoteText(b.conf.Raw))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if there[0] > 0 {
 				sql += " UNION ALL SELECT toString(_partition), toString(_offset), text FROM " + quoteName(b.conf.Raw) + "." + quoteName(name)
 			}
-			rows, err := b.pool.texts(t.Context(), sql, 3)
+			rows, err := b.texts(t.Context(), sql, 3)
 			if err != nil {
 				return nil // the dead letters' table is made by the first process
 			}

@@ -110,7 +110,7 @@ func (c *current) truncations() string {
 // migrate creates what is missing, adds and widens columns, and makes the view anew where the columns have changed. The raw table's owner holds its
 // mutex, so within this process one goroutine does it at a time.
 func (c *current) migrate(ctx context.Context, t *table) error {
-	rows, err := c.sink.pool.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(c.sink.conf.Current)+
+	rows, err := c.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(c.sink.conf.Current)+
 		" AND name = "+quoteText(rowsPrefix+c.name), 1)
 	if err != nil {
 		return classify(err)

@@ -3,14 +3,11 @@ package clickhouse
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/ClickHouse/ch-go"
 
 	"adventureworks.example/extract/consumers"
 )
@@ -53,8 +50,8 @@ func (s *Sink) ApplySQL(ctx context.Context, files []SQLFile) error {
 
 // waits tells whether an error goes away when the sources have been stored: a table, database or column that is not there yet.
 func waits(err error) bool {
-	var e *ch.Exception
-	return errors.As(err, &e) && slices.Contains([]int{8, 16, 47, 60, 81}, int(e.Code))
+	code, _, _ := exception(err)
+	return slices.Contains([]int{8, 16, 47, 60, 81}, code)
 }
 
 func (s *Sink) applyAll(ctx context.Context, files []SQLFile) error {
@@ -67,7 +64,7 @@ func (s *Sink) applyAll(ctx context.Context, files []SQLFile) error {
 			return fmt.Errorf("prepare the dataset: %w", err)
 		}
 	}
-	rows, err := s.pool.texts(ctx, "SELECT name, hash FROM "+table+" FINAL", 2)
+	rows, err := s.texts(ctx, "SELECT name, hash FROM "+table+" FINAL", 2)
 	if err != nil {
 		return classify(fmt.Errorf("prepare the dataset: %w", err))
 	}
@@ -122,7 +119,7 @@ func (s *Sink) apply(ctx context.Context, sql string, changed bool) error {
 
 // Refresh makes every refreshable view of the dataset anew, those that others read before those, and waits until all are done.
 func (s *Sink) Refresh(ctx context.Context) error {
-	rows, err := s.pool.texts(ctx, "SELECT v.view, t.as_select, t.create_table_query FROM system.view_refreshes AS v INNER JOIN system.tables AS t ON t.database = v.database AND "+
+	rows, err := s.texts(ctx, "SELECT v.view, t.as_select, t.create_table_query FROM system.view_refreshes AS v INNER JOIN system.tables AS t ON t.database = v.database AND "+
 		"t.name = v.view WHERE v.database = "+quoteText(s.conf.Dataset)+" ORDER BY v.view", 3)
 	if err != nil {
 		return classify(fmt.Errorf("list the dataset's views: %w", err))

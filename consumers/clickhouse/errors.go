@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/ClickHouse/ch-go"
-	"github.com/ClickHouse/ch-go/proto"
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 
 	"adventureworks.example/extract/consumers"
 )
@@ -16,7 +16,7 @@ type verdict struct {
 }
 
 // verdicts are by the server's error codes, see src/Common/ErrorCodes.cpp of ClickHouse. A code that is not here wants a person.
-var verdicts = map[proto.Error]verdict{
+var verdicts = map[int]verdict{
 	60:   {consumers.Pause, "the table is missing: restore it, or replay the topic into a new one"},
 	81:   {consumers.Pause, "the database is missing: create it again"},
 	164:  {consumers.Pause, "the user may only read: give it the right to insert, create and alter"},
@@ -51,18 +51,37 @@ var verdicts = map[proto.Error]verdict{
 }
 
 // stale are the codes that say the table is not as this process remembers it.
-var stale = map[proto.Error]bool{8: true, 10: true, 16: true, 20: true, 44: true, 47: true, 53: true, 70: true}
+var stale = map[int]bool{8: true, 10: true, 16: true, 20: true, 44: true, 47: true, 53: true, 70: true}
+
+// exception is the server's word in an error, whichever of the two libraries brought it.
+func exception(err error) (code int, message string, ok bool) {
+	var block *ch.Exception
+	if errors.As(err, &block) {
+		return int(block.Code), block.Message, true
+	}
+	var statement *clickhouse.Exception
+	if errors.As(err, &statement) {
+		return int(statement.Code), statement.Message, true
+	}
+	return 0, "", false
+}
 
 // classify puts the class to an error of the server. Errors of the network have theirs already, see consumers.Classify.
 func classify(err error) error {
-	var e *ch.Exception
 	var classed *consumers.Error
-	if err == nil || errors.As(err, &classed) || !errors.As(err, &e) {
+	if err == nil || errors.As(err, &classed) {
 		return err
 	}
-	v, ok := verdicts[e.Code]
+	if errors.Is(err, clickhouse.ErrAcquireConnTimeout) || errors.Is(err, clickhouse.ErrConnectionClosed) {
+		return &consumers.Error{Class: consumers.Retry, Err: err}
+	}
+	code, _, said := exception(err)
+	if !said {
+		return err
+	}
+	v, ok := verdicts[code]
 	switch {
-	case stale[e.Code]:
+	case stale[code]:
 		v = verdict{consumers.Retry, ""}
 	case !ok:
 		v = verdict{consumers.Pause, ""}
@@ -71,6 +90,6 @@ func classify(err error) error {
 }
 
 func isStale(err error) bool {
-	var e *ch.Exception
-	return errors.As(err, &e) && (stale[e.Code] || e.Code == 60)
+	code, _, _ := exception(err)
+	return stale[code] || code == 60
 }

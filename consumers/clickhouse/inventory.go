@@ -55,7 +55,7 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 		return err
 	}
 	raw := quoteName(s.conf.Raw) + "." + quoteName(name)
-	counts, err := s.pool.ints(ctx, "SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(_topic, _partition, _offset))]) FROM "+raw)
+	counts, err := s.ints(ctx, "SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(_topic, _partition, _offset))]) FROM "+raw)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 	if err != nil {
 		return err
 	}
-	unknown, err := s.pool.ints(ctx, "SELECT toInt64(countIf(notEmpty(_unknown))) FROM "+quoteName(s.conf.Current)+"."+quoteName(rowsPrefix+name)+" FINAL")
+	unknown, err := s.ints(ctx, "SELECT toInt64(countIf(notEmpty(_unknown))) FROM "+quoteName(s.conf.Current)+"."+quoteName(rowsPrefix+name)+" FINAL")
 	if err != nil {
 		return err
 	}
@@ -88,13 +88,13 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 
 // rejected counts the dead letters of a topic.
 func (s *Sink) rejected(ctx context.Context, st *Stored) error {
-	there, err := s.pool.ints(ctx, "SELECT toInt64(count()) FROM system.tables WHERE database = "+quoteText(s.conf.Raw)+" AND name = "+quoteText(deadName))
+	there, err := s.ints(ctx, "SELECT toInt64(count()) FROM system.tables WHERE database = "+quoteText(s.conf.Raw)+" AND name = "+quoteText(deadName))
 	if err != nil || there[0] == 0 {
 		return err
 	}
 	source, dataset, _ := schemas.SplitTopic(s.conf.Prefix, st.Topic)
 	dead := quoteText(s.conf.Prefix + "." + deadName)
-	n, err := s.pool.ints(ctx, "SELECT arrayJoin([toInt64(uniqExactIf((_partition, _offset), _topic = "+quoteText(st.Topic)+")), toInt64(uniqExactIf((_partition, _offset), _topic = "+
+	n, err := s.ints(ctx, "SELECT arrayJoin([toInt64(uniqExactIf((_partition, _offset), _topic = "+quoteText(st.Topic)+")), toInt64(uniqExactIf((_partition, _offset), _topic = "+
 		dead+" AND source = "+quoteText(source)+" AND dataset = "+quoteText(dataset)+"))]) FROM "+s.dead.fullName())
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (s *Sink) rejected(ctx context.Context, st *Stored) error {
 }
 
 func (s *Sink) readMeta(ctx context.Context, database, name string) (m meta, ok bool, err error) {
-	rows, err := s.pool.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(database)+" AND name = "+quoteText(name), 1)
+	rows, err := s.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(database)+" AND name = "+quoteText(name), 1)
 	if err != nil || len(rows) == 0 {
 		return m, false, err
 	}
@@ -115,7 +115,7 @@ func (s *Sink) readMeta(ctx context.Context, database, name string) (m meta, ok 
 }
 
 func (s *Sink) keyColumns(ctx context.Context, name string) (map[string]bool, error) {
-	rows, err := s.pool.texts(ctx, "SELECT name FROM system.columns WHERE is_in_sorting_key AND database = "+quoteText(s.conf.Current)+" AND table = "+quoteText(name), 1)
+	rows, err := s.texts(ctx, "SELECT name FROM system.columns WHERE is_in_sorting_key AND database = "+quoteText(s.conf.Current)+" AND table = "+quoteText(name), 1)
 	keys := map[string]bool{}
 	for _, r := range rows {
 		keys[r[0]] = true

@@ -26,6 +26,12 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
+	return newBenchAt(t, embeddedtest.ClickHouse(t).Addr)
+}
+
+// newBenchAt is a bench whose sink talks to the server at an address.
+func newBenchAt(t testing.TB, addr string) *bench {
+	t.Helper()
 	server := embeddedtest.ClickHouse(t)
 	registry, err := schemas.OpenRegistry(schemas.RegistryConfig{URLs: []string{embeddedtest.Registry(t)}})
 	if err != nil {
@@ -33,7 +39,7 @@ func newBench(t testing.TB) *bench {
 	}
 	t.Cleanup(registry.Close)
 	b := &bench{t: t, registry: registry, topicID: [16]byte{1, 2, 3}, next: map[string]int64{}}
-	b.Sink, err = Open(t.Context(), Config{Addresses: []string{server.Addr}, Raw: "raw" + server.Suffix, Current: "current" + server.Suffix,
+	b.Sink, err = Open(t.Context(), Config{Addresses: []string{addr}, Raw: "raw" + server.Suffix, Current: "current" + server.Suffix,
 		Dataset: "dataset" + server.Suffix, Prefix: "aw"}, registry)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +96,7 @@ func (b *bench) write(batch consumers.Batch) consumers.Written {
 // query runs a query whose result is text, with %s for the database raw and current.
 func (b *bench) query(columns int, format string, args ...any) [][]string {
 	b.t.Helper()
-	rows, err := b.pool.texts(b.t.Context(), fmt.Sprintf(format, args...), columns)
+	rows, err := b.texts(b.t.Context(), fmt.Sprintf(format, args...), columns)
 	if err != nil {
 		b.t.Fatal(err)
 	}

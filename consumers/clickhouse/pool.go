@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go"
-	"github.com/ClickHouse/ch-go/proto"
 )
 
 const (
@@ -20,7 +19,7 @@ const (
 	idleTimeout = 30 * time.Second
 )
 
-// pool keeps connections that are not in use. A connection that has seen an error is not used again.
+// pool keeps connections for blocks of rows that are not in use. A connection that has seen an error is not used again.
 type pool struct {
 	conf Config
 
@@ -122,41 +121,4 @@ func (p *pool) do(ctx context.Context, q ch.Query) error {
 	}
 	p.put(c)
 	return nil
-}
-
-// exec runs a statement that returns nothing. Settings are for statements that older servers or cautious profiles would refuse.
-func (p *pool) exec(ctx context.Context, sql string, settings ...ch.Setting) error {
-	return p.do(ctx, ch.Query{Body: sql, Settings: settings})
-}
-
-// ints runs a query whose one column is Int64.
-func (p *pool) ints(ctx context.Context, sql string) ([]int64, error) {
-	var col proto.ColInt64
-	var all []int64
-	err := p.do(ctx, ch.Query{Body: sql, Result: proto.Results{{Data: &col}}, OnResult: func(context.Context, proto.Block) error {
-		all = append(all, col...)
-		return nil
-	}})
-	return all, err
-}
-
-// texts runs a query whose columns are all String.
-func (p *pool) texts(ctx context.Context, sql string, columns int) ([][]string, error) {
-	cols := make([]proto.ColStr, columns)
-	var results proto.Results
-	for i := range cols {
-		results = append(results, proto.ResultColumn{Data: &cols[i]})
-	}
-	var all [][]string
-	err := p.do(ctx, ch.Query{Body: sql, Result: results, OnResult: func(context.Context, proto.Block) error {
-		for row := range cols[0].Rows() {
-			line := make([]string, columns)
-			for i := range cols {
-				line[i] = cols[i].Row(row)
-			}
-			all = append(all, line)
-		}
-		return nil
-	}})
-	return all, err
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // Rows receives the result of a query: the columns once, then every row as text. A NULL is nil.
@@ -22,16 +20,7 @@ type Rows interface {
 
 // Query runs one SQL statement for a person and gives its result to rows as text, as it comes.
 func (s *Sink) Query(ctx context.Context, sql string, rows Rows) error {
-	conn, err := clickhouse.Open(&clickhouse.Options{
-		Addr: s.conf.Addresses, TLS: s.conf.TLS, MaxOpenConns: 1, DialTimeout: dialTimeout,
-		Auth:       clickhouse.Auth{Username: s.conf.User, Password: s.conf.Password, Database: "system"},
-		ClientInfo: clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{"extract", ""}}},
-	})
-	if err != nil {
-		return fmt.Errorf("query clickhouse: %w", err)
-	}
-	defer conn.Close()
-	result, err := conn.Query(ctx, strings.TrimRight(strings.TrimSpace(sql), ";"))
+	result, err := s.conn.Query(ctx, strings.TrimRight(strings.TrimSpace(sql), ";"))
 	if err != nil {
 		return fmt.Errorf("query clickhouse: %w", err)
 	}

@@ -83,7 +83,7 @@ func (f *flow) run(change func(*consumers.Options)) (stop func()) {
 
 // counts are the rows, the distinct numbers and the distinct offsets of a topic's table; zeros while it is not there.
 func (f *flow) counts(topic string) (c [3]int64) {
-	n, err := f.pool.ints(f.t.Context(), fmt.Sprintf("SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(n)), toInt64(uniqExact(_partition, _offset))]) FROM %s.%s",
+	n, err := f.ints(f.t.Context(), fmt.Sprintf("SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(n)), toInt64(uniqExact(_partition, _offset))]) FROM %s.%s",
 		quoteName(f.conf.Raw), quoteName(schemas.Table("aw", topic))))
 	if err == nil {
 		copy(c[:], n)
@@ -191,9 +191,7 @@ func TestRestartsWhileLoading(t *testing.T) {
 // A server that is killed while rows come and started again gets them all, each once.
 func TestServerKilledWhileLoading(t *testing.T) {
 	server := embeddedtest.StartClickHouse(t)
-	b := newBench(t)
-	b.pool.conf.Addresses = []string{server.Addr()}
-	f := newFlow(b)
+	f := newFlow(newBenchAt(t, server.Addr()))
 	topic := f.topic("killed", 2)
 	f.run(func(o *consumers.Options) { o.Limits.BatchRows = 200 })
 	f.produce(topic, 0, 20_000)

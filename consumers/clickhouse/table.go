@@ -75,7 +75,7 @@ func (t *table) check(ctx context.Context, topicID [16]byte) (bool, error) {
 // load reads the table's description, if that is not known. The caller holds mu.
 func (t *table) load(ctx context.Context, topicID [16]byte) (bool, error) {
 	if t.meta == nil {
-		rows, err := t.sink.pool.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(t.sink.conf.Raw)+
+		rows, err := t.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(t.sink.conf.Raw)+
 			" AND name = "+quoteText(t.name), 1)
 		if err != nil {
 			return false, classify(fmt.Errorf("look for table %s: %w", t.fullName(), err))
@@ -308,7 +308,7 @@ func (t *table) offsetQueries(partition int32, there bool, what, and string) []s
 func (t *table) held(ctx context.Context, p consumers.Partition, r consumers.Range, there bool) ([]int64, error) {
 	and := fmt.Sprintf(" AND _offset >= %d AND _offset < %d", r.Start, r.End)
 	q := strings.Join(t.offsetQueries(p.Partition, there, "_offset", and), " UNION ALL ")
-	held, err := t.sink.pool.ints(ctx, "SELECT DISTINCT _offset FROM ("+q+") ORDER BY _offset")
+	held, err := t.sink.ints(ctx, "SELECT DISTINCT _offset FROM ("+q+") ORDER BY _offset")
 	if err != nil {
 		if isStale(err) {
 			t.forget()

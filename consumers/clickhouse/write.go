@@ -3,7 +3,6 @@ package clickhouse
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -250,9 +249,8 @@ func (w *write) insertPiece(ctx context.Context, st *tableState, lo, hi int, hel
 }
 
 func errorText(err error) string {
-	var e *ch.Exception
-	if errors.As(err, &e) {
-		return fmt.Sprintf("%s (code %d)", e.Message, e.Code)
+	if code, message, ok := exception(err); ok {
+		return fmt.Sprintf("%s (code %d)", message, code)
 	}
 	return err.Error()
 }

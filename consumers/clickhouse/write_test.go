@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
@@ -233,9 +234,14 @@ func TestErrorsHaveAClassAndARemedy(t *testing.T) {
 		{516, consumers.Pause, "password"}, {497, consumers.Pause, "right"}, {60, consumers.Pause, "missing"}, {243, consumers.Pause, "disk"}, {252, consumers.Pause, "merges"},
 		{164, consumers.Pause, "only read"}, {242, consumers.Pause, "read-only"}, {469, consumers.Reject, ""}, {241, consumers.Retry, ""}, {16, consumers.Retry, ""}, {4242, consumers.Pause, ""},
 	} {
-		err := classify(fmt.Errorf("insert: %w", &ch.Exception{Code: proto.Error(c.code), Message: "m"}))
-		if got := consumers.Classify(err); got != c.class || !strings.Contains(err.Error(), c.remedy) {
-			t.Errorf("code %d is %s (%v), want %s and %q", c.code, got, err, c.class, c.remedy)
+		for _, exception := range []error{&ch.Exception{Code: proto.Error(c.code), Message: "m"}, &clickhouse.Exception{Code: int32(c.code), Message: "m"}} {
+			err := classify(fmt.Errorf("insert: %w", exception))
+			if got := consumers.Classify(err); got != c.class || !strings.Contains(err.Error(), c.remedy) {
+				t.Errorf("code %d is %s (%v), want %s and %q", c.code, got, err, c.class, c.remedy)
+			}
+			if text := errorText(err); text != fmt.Sprintf("m (code %d)", c.code) {
+				t.Errorf("code %d reads %q", c.code, text)
+			}
 		}
 	}
 }
