@@ -59,7 +59,7 @@ func (k *Kafka) open(asked, last int) error {
 		kfake.BrokerConfigs(map[string]string{
 			"message.max.bytes":            maxRecordBatch,
 			"log.retention.ms":             "-1",
-			"group.min.session.timeout.ms": "1000",
+			"group.min.session.timeout.ms": "100",
 		}),
 		kfake.WithLogger(kafkaLog{k.o.Log}),
 	}

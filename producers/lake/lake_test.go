@@ -14,9 +14,9 @@ import (
 
 	"github.com/linkedin/goavro/v2"
 	"github.com/parquet-go/parquet-go"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/producers/sourcetest"
 	"adventureworks.example/extract/schemas"
@@ -82,24 +82,21 @@ func (l *lakeFolder) conf(datasets ...DatasetConfig) Config {
 // world is a Kafka to run lakes against.
 type world struct {
 	t       testing.TB
-	cluster *kfake.Cluster
+	brokers []string
+	prefix  string
 	reg     *sourcetest.Registry
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
-	if err != nil {
-		t.Fatalf("start kfake: %v", err)
-	}
-	t.Cleanup(cluster.Close)
-	return &world{t, cluster, sourcetest.NewRegistry()}
+	brokers := embeddedtest.Kafka(t)
+	return &world{t, brokers, embeddedtest.Prefix(t, brokers), sourcetest.NewRegistry()}
 }
 
 func (w *world) options() producers.Options {
 	return producers.Options{
-		Kafka:    []kgo.Opt{kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.MetadataMinAge(10 * time.Millisecond)},
-		Registry: w.reg, Prefix: "aw", Source: "lake", Topics: producers.TopicConfig{Partitions: 3, ReplicationFactor: 1},
+		Kafka:    []kgo.Opt{kgo.SeedBrokers(w.brokers...), kgo.MetadataMinAge(10 * time.Millisecond)},
+		Registry: w.reg, Prefix: w.prefix, Source: "lake", Topics: producers.TopicConfig{Partitions: 3, ReplicationFactor: 1},
 		Log:     slog.New(slog.NewTextHandler(w.t.(*testing.T).Output(), nil)),
 		Backoff: producers.Backoff{Min: time.Millisecond, Max: 5 * time.Millisecond, Pause: 5 * time.Millisecond},
 	}
@@ -118,25 +115,24 @@ func (w *world) run(conf Config) {
 	}
 }
 
-// read returns the committed records of a topic, decoded by goavro.
-func (w *world) read(topic string) []map[string]any {
+// records returns the committed records of a topic.
+func (w *world) records(topic string) []*kgo.Record {
 	w.t.Helper()
-	cl, err := kgo.NewClient(append(w.options().Kafka, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxWait(50*time.Millisecond))...)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	records, err := sourcetest.ReadTopics(ctx, w.options().Kafka, w.prefix+"."+topic)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer cl.Close()
+	return records
+}
+
+// read returns the committed records of a topic, decoded by goavro.
+func (w *world) read(topic string) []map[string]any {
+	w.t.Helper()
 	var out []map[string]any
-	for quiet := 0; quiet < 3; {
-		ctx, cancel := context.WithTimeout(w.t.Context(), 150*time.Millisecond)
-		fetches := cl.PollFetches(ctx)
-		cancel()
-		quiet++
-		fetches.EachRecord(func(r *kgo.Record) {
-			quiet = 0
-			out = append(out, w.decode(r.Value))
-		})
+	for _, r := range w.records(topic) {
+		out = append(out, w.decode(r.Value))
 	}
 	return out
 }
@@ -186,7 +182,7 @@ func TestRun(t *testing.T) {
 	l.put("sales/notes.txt", []byte("not Parquet"))
 	l.put("other/z.parquet", []byte("of no dataset"))
 	w.run(l.conf())
-	rows := w.read("aw.lake.sales")
+	rows := w.read("lake.sales")
 	once(t, rows, 1, 25)
 	for _, r := range rows {
 		want := "2025"
@@ -200,8 +196,8 @@ func TestRun(t *testing.T) {
 	// A name that sorts before what was read, with an older time, is found all the same; what was read does not come again.
 	l.sales("sales/year=2024/a.parquet", 26, 4, 8)
 	w.run(l.conf())
-	once(t, w.read("aw.lake.sales"), 1, 29)
-	if letters := w.read("aw.deadletters"); len(letters) > 0 {
+	once(t, w.read("lake.sales"), 1, 29)
+	if letters := w.read("deadletters"); len(letters) > 0 {
 		t.Errorf("dead letters: %v", letters)
 	}
 }
@@ -212,19 +208,19 @@ func TestTruncatedObject(t *testing.T) {
 	l.put("sales/a.parquet", whole[:len(whole)-7])
 	l.sales("sales/b.parquet", 6, 5, 8)
 	w.run(l.conf())
-	once(t, w.read("aw.lake.sales"), 6, 10)
-	letters := w.read("aw.deadletters")
+	once(t, w.read("lake.sales"), 6, 10)
+	letters := w.read("deadletters")
 	if len(letters) != 1 || !strings.Contains(letters[0]["reason"].(string), "truncated Parquet file") || letters[0]["raw"] != string(whole[:len(whole)-7]) ||
 		letters[0]["place"] != "object sales/a.parquet" {
 		t.Fatalf("dead letters: %v", letters)
 	}
 	w.run(l.conf())
-	if letters := w.read("aw.deadletters"); len(letters) != 1 {
+	if letters := w.read("deadletters"); len(letters) != 1 {
 		t.Errorf("the second run rejected it again: %d dead letters", len(letters))
 	}
 	l.put("sales/a.parquet", whole)
 	w.run(l.conf())
-	once(t, w.read("aw.lake.sales"), 1, 10)
+	once(t, w.read("lake.sales"), 1, 10)
 }
 
 // An object without its end is not rejected while somebody writes it.
@@ -275,8 +271,8 @@ func TestOverwrittenObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run(conf)
-	once(t, w.read("aw.lake.sales"), 11, 17)
-	letters := w.read("aw.deadletters")
+	once(t, w.read("lake.sales"), 11, 17)
+	letters := w.read("deadletters")
 	if len(letters) != 7 {
 		t.Errorf("%d dead letters for seven rows that are gone", len(letters))
 	}
@@ -300,7 +296,7 @@ func TestDamagedPage(t *testing.T) {
 	conf := l.conf()
 	conf.ItemRows = 1000
 	w.run(conf)
-	rows, letters := w.read("aw.lake.sales"), w.read("aw.deadletters")
+	rows, letters := w.read("lake.sales"), w.read("deadletters")
 	if len(rows)+len(letters) != 200 || len(letters) == 0 || len(letters) > 100 {
 		t.Fatalf("%d rows and %d dead letters of 200", len(rows), len(letters))
 	}
@@ -345,8 +341,8 @@ func TestSchemasOfOneDataset(t *testing.T) {
 	l.put("sales/3.parquet", parquetOf(t, []textSale{{"three"}}))
 	l.sales("sales/4.parquet", 4, 1, 10)
 	w.run(l.conf())
-	once(t, append(w.read("aw.lake.sales"), map[string]any{"id": int64(3)}), 1, 4)
-	letters := w.read("aw.deadletters")
+	once(t, append(w.read("lake.sales"), map[string]any{"id": int64(3)}), 1, 4)
+	letters := w.read("deadletters")
 	if len(letters) != 1 || letters[0]["place"] != "object sales/3.parquet" {
 		t.Fatalf("dead letters: %v", letters)
 	}
@@ -359,7 +355,7 @@ func TestProjectionAndPruning(t *testing.T) {
 	}
 	w.run(l.conf(DatasetConfig{Name: "sales", Path: "s/**/*.parquet", Columns: []string{"id"}, Where: map[string][]string{"year": {"2025"}, "month": {"1"}},
 		Partitions: map[string]string{"year": "int", "month": "int"}}))
-	rows := w.read("aw.lake.sales")
+	rows := w.read("lake.sales")
 	once(t, rows, 2, 2)
 	if _, there := rows[0]["title"]; there || rows[0]["year"] != int32(2025) || rows[0]["month"] != int32(1) {
 		t.Errorf("row %v", rows[0])
@@ -374,7 +370,7 @@ func TestHeld(t *testing.T) {
 	l.put("sales/c.parquet", parquetOf(t, []oldSale{{21}}))
 	conf := l.conf()
 	w.run(conf)
-	positions, err := producers.ReadPositions(t.Context(), w.options().Kafka, "aw", "lake")
+	positions, err := producers.ReadPositions(t.Context(), w.options().Kafka, w.prefix, "lake")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,39 +388,28 @@ func TestHeld(t *testing.T) {
 	if len(held) != 1 || held[0].Rows != 22 || held[0].Rejected != 1 {
 		t.Fatalf("held %+v", held)
 	}
-	if got := w.digest("aw.lake.sales"); got != held[0].Digest {
+	if got := w.digest("lake.sales"); got != held[0].Digest {
 		t.Errorf("digest of the lake %s, of the topic %s", held[0].Digest, got)
 	}
 }
 
 func (w *world) digest(topic string) (d schemas.Digest) {
 	w.t.Helper()
-	cl, err := kgo.NewClient(append(w.options().Kafka, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer cl.Close()
-	for quiet := 0; quiet < 3; quiet++ {
-		ctx, cancel := context.WithTimeout(w.t.Context(), 150*time.Millisecond)
-		fetches := cl.PollFetches(ctx)
-		cancel()
-		fetches.EachRecord(func(r *kgo.Record) {
-			quiet = 0
-			id, payload, err := schemas.ParseFrame(r.Value)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			s := w.reg.Schema(id)
-			decoder, err := schemas.NewDecoder(s, s)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			c := schemas.NewColumns(s)
-			if err := decoder.Decode(payload, c); err != nil {
-				w.t.Fatal(err)
-			}
-			d.Add(c.AppendCanonical(nil, 0))
-		})
+	for _, r := range w.records(topic) {
+		id, payload, err := schemas.ParseFrame(r.Value)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		s := w.reg.Schema(id)
+		decoder, err := schemas.NewDecoder(s, s)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		c := schemas.NewColumns(s)
+		if err := decoder.Decode(payload, c); err != nil {
+			w.t.Fatal(err)
+		}
+		d.Add(c.AppendCanonical(nil, 0))
 	}
 	return d
 }
@@ -468,7 +453,7 @@ func TestReadersShare(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-	once(t, w.read("aw.lake.sales"), 1, 100)
+	once(t, w.read("lake.sales"), 1, 100)
 	mu.Lock()
 	defer mu.Unlock()
 	if did[0] == 0 || did[1] == 0 {
