@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS dataset.image
 )
 ENGINE = MergeTree ORDER BY (product_number, place, sha256);
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.image_refresh REFRESH EVERY 10 SECOND TO dataset.image AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.image_refresh REFRESH EVERY 15 SECOND TO dataset.image AS
 WITH
     found AS
     (

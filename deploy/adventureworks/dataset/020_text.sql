@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS dataset.text
 )
 ENGINE = MergeTree ORDER BY (product_number, kind, language, at);
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.text_refresh REFRESH EVERY 10 SECOND TO dataset.text AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.text_refresh REFRESH EVERY 15 SECOND TO dataset.text AS
 WITH
     found AS
     (

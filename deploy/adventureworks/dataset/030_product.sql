@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS dataset.product
 )
 ENGINE = MergeTree ORDER BY product_number;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.product_refresh REFRESH EVERY 10 SECOND DEPENDS ON dataset.image_refresh, dataset.text_refresh TO dataset.product AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.product_refresh REFRESH EVERY 15 SECOND DEPENDS ON dataset.image_refresh, dataset.text_refresh TO dataset.product AS
 WITH
     pictures AS
     (

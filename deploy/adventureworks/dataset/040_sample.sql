@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS dataset.sample
 )
 ENGINE = MergeTree ORDER BY (product_number, sha256, kind, language);
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.sample_refresh REFRESH EVERY 10 SECOND DEPENDS ON dataset.image_refresh, dataset.text_refresh TO dataset.sample AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS dataset.sample_refresh REFRESH EVERY 15 SECOND DEPENDS ON dataset.image_refresh, dataset.text_refresh TO dataset.sample AS
 WITH
     texts AS
     (
