@@ -63,6 +63,7 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 		Long:          rootHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs, // so that an unknown command is our error
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("unknown command %q; see extract --help", args[0])}

@@ -60,6 +60,10 @@ type expander struct {
 // Visit replaces the value of every string scalar by its expansion.
 func (e *expander) Visit(n ast.Node) ast.Visitor {
 	switch n := n.(type) {
+	case *ast.SequenceNode:
+		for i, v := range n.Values {
+			n.Values[i] = unsplit(v)
+		}
 	case *ast.MappingValueNode:
 		if s, ok := n.Value.(*ast.StringNode); ok && n.Key.GetToken().Value == "password" && strings.HasPrefix(s.Value, "file:") {
 			s.Value = "${" + s.Value + "}"
@@ -74,6 +78,26 @@ func (e *expander) Visit(n ast.Node) ast.Visitor {
 		n.Value = value
 	}
 	return e
+}
+
+// unsplit puts a scalar such as 127.0.0.1:9092 together again. In a list inside braces the parser takes it for a mapping, though in YAML a colon only
+// ends a key where a blank follows.
+func unsplit(n ast.Node) ast.Node {
+	m, ok := n.(*ast.MappingNode)
+	if ok && len(m.Values) == 1 {
+		n = m.Values[0]
+	}
+	v, ok := n.(*ast.MappingValueNode)
+	if !ok || v.Key == nil || v.Value == nil {
+		return n
+	}
+	key, value := v.Key.GetToken(), v.Value.GetToken()
+	if key.Position.Line != value.Position.Line || key.Position.Column+len(key.Value)+1 != value.Position.Column {
+		return n
+	}
+	whole := *key
+	whole.Value = key.Value + ":" + value.Value
+	return ast.String(&whole)
 }
 
 var reference = regexp.MustCompile(`\$\{([^}]*)\}`)

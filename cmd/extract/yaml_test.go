@@ -44,6 +44,21 @@ func TestDecodeYAML(t *testing.T) {
 	}
 }
 
+func TestDecodeYAMLTakesAddressesInLists(t *testing.T) {
+	for _, text := range []string{
+		"nested: {list: [127.0.0.1:9092, localhost:1]}", "nested:\n  list: [127.0.0.1:9092, localhost:1]", "nested: {list: ['127.0.0.1:9092', \"localhost:1\"]}",
+	} {
+		var c sampleConfig
+		if err := decodeYAML("c.yaml", []byte(text), env(), &c); err != nil || len(c.Nested.List) != 2 || c.Nested.List[0] != "127.0.0.1:9092" || c.Nested.List[1] != "localhost:1" {
+			t.Errorf("%s: error %v, decoded %q", text, err, c.Nested.List)
+		}
+	}
+	var c sampleConfig
+	if err := decodeYAML("c.yaml", []byte("nested: {list: [a: 1]}"), env(), &c); err == nil {
+		t.Error("a mapping is taken for a text")
+	}
+}
+
 func TestDecodeYAMLErrorsNameThePlace(t *testing.T) {
 	for text, want := range map[string]string{
 		"name: a\nprot: 1\n":                    `c.yaml:2:1: unknown field "prot"`,
