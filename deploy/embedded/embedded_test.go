@@ -203,6 +203,9 @@ func TestStackKeepsEverything(t *testing.T) {
 	if _, err := ReadEndpoints(dir); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("after the stop: %v", err)
 	}
+	if _, err := os.Stat(filepath.Join(dir, endpointsFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("endpoints.json, with the password in it, outlives the stack: %v", err)
+	}
 
 	again := start(t, Options{Dir: dir}).Endpoints()
 	if fmt.Sprint(again) != fmt.Sprint(first) {
@@ -346,5 +349,49 @@ func TestChildKilled(t *testing.T) {
 	}
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "clickhouse") || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("Wait = %v, want that clickhouse was killed", err)
+	}
+}
+
+// The number in a pid file that a killed server has left may be another program's by the next start, above all in containers.
+func TestPidFileNamesAnotherProgram(t *testing.T) {
+	engines := needEngines(t)
+	user, err := standIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := StartPostgres(within(t, time.Minute), engines, PostgresOptions{Dir: folder(t), Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(within(t, 20*time.Second)); err != nil {
+			t.Error(err)
+		}
+	})
+	other := exec.Command("cat")
+	other.Dir, other.SysProcAttr = "/", attributes(user)
+	input, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { input.Close(); _ = other.Wait() })
+
+	pidFile := filepath.Join(p.file("data"), "postmaster.pid")
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\n")
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pidFile, fmt.Appendf(nil, "%d\n%s", other.Process.Pid, rest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Restart(within(t, time.Minute)); err != nil {
+		t.Fatal(err)
 	}
 }

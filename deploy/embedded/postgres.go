@@ -220,7 +220,7 @@ func (p *Postgres) start(ctx context.Context, lock *os.File) error {
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, startGrace)
 	defer cancel()
-	if err := child.ready(ctx, func(context.Context) error { return readyLine(pidFile) }); err != nil {
+	if err := child.ready(ctx, func(context.Context) error { return readyLine(pidFile, child.pid()) }); err != nil {
 		_ = child.kill()
 		return err
 	}
@@ -252,14 +252,14 @@ func (p *Postgres) arguments(data string) []string {
 	return args
 }
 
-// readyLine reads the state that the server keeps in the eighth line of its pid file, as pg_ctl does.
-func readyLine(pidFile string) error {
+// readyLine reads the state that the server keeps in the eighth line of its pid file, as pg_ctl does. The first line is its process id.
+func readyLine(pidFile string, pid int) error {
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
 		return err
 	}
 	lines := strings.Split(string(text), "\n")
-	if len(lines) < 8 || strings.TrimSpace(lines[7]) != "ready" {
+	if len(lines) < 8 || lines[0] != strconv.Itoa(pid) || strings.TrimSpace(lines[7]) != "ready" {
 		return errors.New("it is starting up")
 	}
 	return nil
