@@ -68,7 +68,11 @@ func (c *chunk) skipPage(rows int64) (int64, error) {
 		if has, known := c.pageRows(h); known && has <= rows {
 			return has, c.unreadable(c.in.skip(size))
 		}
-		return 0, c.body(h, size)
+		err = c.body(h, size)
+		if page, ok := errors.AsType[*pageError](err); ok && page.rows > 0 {
+			page.rows -= rows // those before the row that was asked for
+		}
+		return 0, err
 	}
 }
 
