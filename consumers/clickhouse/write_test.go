@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
-	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -202,25 +201,6 @@ func TestTopicMadeAgainPauses(t *testing.T) {
 	b.topicID, b.next = [16]byte{9}, map[string]int64{}
 	_, err := b.Write(t.Context(), b.batch(b.records("aw.files.again", id, payload("b", 2))...))
 	if consumers.Classify(err) != consumers.Pause || !strings.Contains(err.Error(), "made again") {
-		t.Errorf("error is %v", err)
-	}
-}
-
-// The embedded server does not survive a wrong password (libchdb 26.7 dies of it), so only another one can show this.
-func TestWrongPasswordPauses(t *testing.T) {
-	if embeddedtest.ClickHouse(t).Server != nil {
-		t.Skip("the embedded ClickHouse dies of a wrong password: set CLICKHOUSE_ADDR")
-	}
-	b := newBench(t)
-	conf := b.conf
-	conf.Password = "wrong"
-	s, err := Open(t.Context(), conf, b.registry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	err = s.Ping(t.Context())
-	if consumers.Classify(err) != consumers.Pause || !strings.Contains(err.Error(), "check user and password") {
 		t.Errorf("error is %v", err)
 	}
 }
