@@ -201,10 +201,10 @@ func TestRowsThatHaveNoAvroFormAreDeadLetters(t *testing.T) {
 	s.exec("insert into r values (3, 'NaN', null), (4, 4, 'ok'), (5, 5, repeat('x', 200000))")
 	s.exec("update r set n = 'NaN' where id = 2")
 	s.last("public.r", 1, 1)
-	s.eventually("four dead letters", func() bool { return len(s.records("aw.deadletters")) == 4 })
+	s.eventually("four dead letters", func() bool { return len(s.records(s.prefix+".deadletters")) == 4 })
 	r.stop()
 	want := map[string][2]string{"1": {"1\tNaN\ta\\tb", "copied at LSN"}, "3": {"3\tNaN\t\\N", "op c"}, "5": {"5\t5.00\txxx", "op c"}, "2": {"2\tNaN\tok", "op u"}}
-	for _, rec := range s.records("aw.deadletters") {
+	for _, rec := range s.records(s.prefix+".deadletters") {
 		c := s.decodeWith(schemas.DeadLetter, rec.Value)
 		raw, place, reason := string(c.Field("raw").Bytes(0)), string(c.Field("place").Bytes(0)), string(c.Field("reason").Bytes(0))
 		id, _, _ := strings.Cut(raw, "\t")

@@ -144,7 +144,7 @@ func (s *stack) killAfter(n int, limits producers.Limits, cut bool) {
 	limits.Grace = 1
 	log := testLog(s.t)
 	struck := make(chan struct{})
-	o := producers.Options{Kafka: s.clientOptions(), Registry: s.reg, Prefix: "aw", Source: "sql", Log: log,
+	o := producers.Options{Kafka: s.clientOptions(), Registry: s.reg, Prefix: s.prefix, Source: "sql", Log: log,
 		Limits: limits, Topics: producers.TopicConfig{Partitions: 3, ReplicationFactor: 1},
 		New: func(context.Context) (producers.Source, error) {
 			src, err := New("sql", s.config(), log)
@@ -215,7 +215,7 @@ func TestLongTransactionIsCutAndResumed(t *testing.T) {
 	s.checkOnce()
 	n := 0
 	for _, e := range s.events() {
-		if e.raw.Topic == "aw.sql.public.w" {
+		if e.raw.Topic == s.prefix+".sql.public.w" {
 			n++
 		}
 	}

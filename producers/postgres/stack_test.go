@@ -32,7 +32,9 @@ type stack struct {
 	url   string
 	conn  *pgx.Conn
 	kafka []string
-	reg   *sourcetest.Registry
+	// prefix is that of the test's topics.
+	prefix string
+	reg    *sourcetest.Registry
 
 	decoders map[*schemas.Schema]*schemas.Decoder
 	read     map[string]map[int32]int64 // how far the topics were read
@@ -43,6 +45,7 @@ func newStack(t testing.TB) *stack {
 	t.Helper()
 	s := &stack{t: t, url: embeddedtest.Postgres(t), kafka: embeddedtest.Kafka(t), reg: sourcetest.NewRegistry(),
 		decoders: map[*schemas.Schema]*schemas.Decoder{}, read: map[string]map[int32]int64{}}
+	s.prefix = embeddedtest.Prefix(t, s.kafka)
 	s.conn = s.connect()
 	return s
 }
@@ -97,7 +100,7 @@ func (s *stack) runWith(c Config, limits producers.Limits) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{s: s, cancel: cancel, done: make(chan struct{})}
 	log := testLog(s.t)
-	o := producers.Options{Kafka: s.clientOptions(), Registry: s.reg, Prefix: "aw", Source: "sql", Limits: limits, Log: log,
+	o := producers.Options{Kafka: s.clientOptions(), Registry: s.reg, Prefix: s.prefix, Source: "sql", Limits: limits, Log: log,
 		Topics:  producers.TopicConfig{Partitions: 3, ReplicationFactor: 1},
 		Backoff: producers.Backoff{Min: 10 * time.Millisecond, Max: 100 * time.Millisecond, Pause: 50 * time.Millisecond},
 		New:     func(context.Context) (producers.Source, error) { return New("sql", c, log) }}
@@ -170,7 +173,7 @@ func (e event) version() [3]int64 { return [3]int64{e.generation, e.commit, e.nu
 // events reads every committed record of the source's topics, in the order of each partition.
 func (s *stack) events() []event {
 	s.t.Helper()
-	for _, r := range s.recordsFrom("aw.sql.", s.read) {
+	for _, r := range s.recordsFrom(s.prefix+".sql.", s.read) {
 		s.seen = append(s.seen, s.event(r))
 	}
 	return s.seen[:len(s.seen):len(s.seen)]
@@ -250,7 +253,7 @@ func (s *stack) decode(framed []byte) *schemas.Columns {
 
 func (s *stack) event(r *kgo.Record) event {
 	s.t.Helper()
-	_, dataset, _ := schemas.SplitTopic("aw", r.Topic)
+	_, dataset, _ := schemas.SplitTopic(s.prefix, r.Topic)
 	e := event{dataset: dataset, partition: r.Partition, raw: r}
 	if r.Key != nil {
 		for _, c := range s.decode(r.Key).Fields {
