@@ -30,20 +30,19 @@ func refuse(t *testing.T) (addr string) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		var conns []net.Conn // until the end: who closes first is the client's affair
 		for {
 			conn, err := l.Accept()
 			if err != nil {
-				return
+				break
 			}
-			wg.Go(func() {
-				defer conn.Close()
-				if _, err := conn.Read(make([]byte, 4096)); err != nil {
-					return
-				}
-				if _, err := conn.Write(refusal()); err == nil {
-					conn.Read(make([]byte, 1)) // until the client hangs up
-				}
-			})
+			conns = append(conns, conn)
+			if _, err := conn.Read(make([]byte, 4096)); err == nil {
+				conn.Write(refusal())
+			}
+		}
+		for _, conn := range conns {
+			conn.Close()
 		}
 	})
 	t.Cleanup(func() { l.Close(); wg.Wait() })
