@@ -204,7 +204,7 @@ func TestRowsThatHaveNoAvroFormAreDeadLetters(t *testing.T) {
 	s.eventually("four dead letters", func() bool { return len(s.records(s.prefix+".deadletters")) == 4 })
 	r.stop()
 	want := map[string][2]string{"1": {"1\tNaN\ta\\tb", "copied at LSN"}, "3": {"3\tNaN\t\\N", "op c"}, "5": {"5\t5.00\txxx", "op c"}, "2": {"2\tNaN\tok", "op u"}}
-	for _, rec := range s.records(s.prefix+".deadletters") {
+	for _, rec := range s.records(s.prefix + ".deadletters") {
 		c := s.decodeWith(schemas.DeadLetter, rec.Value)
 		raw, place, reason := string(c.Field("raw").Bytes(0)), string(c.Field("place").Bytes(0)), string(c.Field("reason").Bytes(0))
 		id, _, _ := strings.Cut(raw, "\t")
@@ -241,4 +241,47 @@ func TestSavepointRolledBackInALargeTransaction(t *testing.T) {
 		t.Errorf("%d events", n)
 	}
 	r.stop()
+}
+
+func TestTableRewrittenSinceTheSnapshotIsCopiedUnderAnother(t *testing.T) {
+	s := newStack(t)
+	s.exec("create table a (id int primary key, v int); insert into a select i, i from generate_series(1, 1000) i; create publication p for table a")
+	src, err := New("sql", s.config(), testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src.target, src.batches = sink{}, make(chan producers.Batch, 100)
+	conn, err := src.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.hangUp(t.Context(), conn)
+	repl, err := src.dial(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.hangUp(t.Context(), repl)
+	snap, err := src.createSlot(t.Context(), repl, "rewritten_"+s.text("current_database()"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.exec("alter table a alter v type bigint") // the old snapshot sees no row any more
+	src.position.Generation = 1
+	entries, err := src.listEntries(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := src.copyMissing(t.Context(), snap, entries); err != nil {
+		t.Fatal(err)
+	}
+	close(src.batches)
+	rows := int64(0)
+	for b := range src.batches {
+		for _, c := range b.Rows {
+			rows += c.Produced
+		}
+	}
+	if at := src.copied["public.a"].LSN; at <= snap.lsn || rows != 1001 { // the rows and the mark that opens their copy
+		t.Errorf("%d records at LSN %s, the first snapshot was at %s", rows, at, snap.lsn)
+	}
 }

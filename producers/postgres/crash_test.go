@@ -84,11 +84,21 @@ func write(conn *pgx.Conn, rnd *rand.Rand, client, step int) error {
 	return tx.Commit(ctx)
 }
 
-// checkOnce fails where an event is there twice: two records with one key and one version, which no change makes.
+// checkOnce fails where an event is there twice: two records with one key and one version, which no change makes, or a change that the table's one copy
+// already holds.
 func (s *stack) checkOnce() {
 	s.t.Helper()
 	seen := map[string]bool{}
+	copied := map[string]int64{}
 	for _, e := range s.events() {
+		if e.op == "r" {
+			copied[e.dataset] = e.commit
+		}
+	}
+	for _, e := range s.events() {
+		if e.op != "t" && e.commit < copied[e.dataset] {
+			s.t.Fatalf("%s of %s %sat %d, which the copy at %d holds", e.op, e.dataset, e.key, e.commit, copied[e.dataset])
+		}
 		id := fmt.Sprint(e.dataset, e.key, e.version(), e.op)
 		if seen[id] {
 			s.t.Fatalf("twice: %s", id)

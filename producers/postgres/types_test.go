@@ -132,7 +132,7 @@ func TestEveryTypeThroughCopyAndStream(t *testing.T) {
 	}
 	s.eventually("the changes are there", func() bool { return len(s.events()) == 2*len(samples) })
 	r.stop()
-	if n := len(s.records(s.prefix+".deadletters")); n > 0 {
+	if n := len(s.records(s.prefix + ".deadletters")); n > 0 {
 		t.Errorf("%d dead letters", n)
 	}
 	for _, e := range s.events() {
