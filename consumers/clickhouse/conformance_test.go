@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"adventureworks.example/extract/consumers"
@@ -25,10 +26,10 @@ func TestConformance(t *testing.T) {
 	}
 	id := b.id("conformance", numbered)
 	h := sinktest.Harness{
-		Server: embeddedtest.ClickHouse(t).Addr, Prefix: "aw", Source: "files", Every: every,
-		Open: func(t *testing.T, addr string) (consumers.Sink, func()) {
+		Server: embeddedtest.ClickHouse(t).Addr, Source: "files", Every: every,
+		Open: func(t *testing.T, addr, prefix string) (consumers.Sink, func()) {
 			conf := b.conf
-			conf.Addresses = []string{addr}
+			conf.Addresses, conf.Prefix = []string{addr}, prefix
 			s, err := Open(t.Context(), conf, b.registry)
 			if err != nil {
 				t.Fatal(err)
@@ -45,7 +46,8 @@ func TestConformance(t *testing.T) {
 		},
 		Rows: func(t *testing.T, topic string) []sinktest.Row {
 			sql := "SELECT toString(_partition), toString(_offset), raw FROM " + b.dead.fullName() + " WHERE _topic = " + quoteText(topic)
-			name := schemas.Table("aw", topic)
+			prefix, _, _ := strings.Cut(topic, ".")
+			name := schemas.Table(prefix, topic)
 			there, err := b.ints(t.Context(), "SELECT toInt64(count()) FROM system.tables WHERE name = "+quoteText(name)+" AND database = "+quoteText(b.conf.Raw))
 			if err != nil {
 				t.Fatal(err)

@@ -27,7 +27,8 @@ type flow struct {
 
 func newFlow(b *bench) *flow {
 	b.t.Helper()
-	f := &flow{bench: b, brokers: embeddedtest.KafkaCluster(b.t).ListenAddrs()}
+	f := &flow{bench: b, brokers: embeddedtest.Kafka(b.t)}
+	b.conf.Prefix = embeddedtest.Prefix(b.t, f.brokers)
 	var err error
 	if f.producer, err = kgo.NewClient(kgo.SeedBrokers(f.brokers...), kgo.ProducerBatchMaxBytes(17<<20), kgo.RecordPartitioner(kgo.RoundRobinPartitioner())); err != nil {
 		b.t.Fatal(err)
@@ -39,7 +40,7 @@ func newFlow(b *bench) *flow {
 
 func (f *flow) topic(name string, partitions int32) string {
 	f.t.Helper()
-	topic := "aw.files." + name
+	topic := f.conf.Prefix + ".files." + name
 	if _, err := kadm.NewClient(f.producer).CreateTopic(f.t.Context(), partitions, 1, map[string]*string{"max.message.bytes": kadm.StringPtr("17000000")}, topic); err != nil {
 		f.t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func (f *flow) produce(topic string, from, n int) {
 // run starts consumers; stop ends them, and fails the test when they end with an error.
 func (f *flow) run(change func(*consumers.Options)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	o := consumers.Options{Kafka: []kgo.Opt{kgo.SeedBrokers(f.brokers...)}, Prefix: "aw", Sources: []string{"files"}, Sink: f.Sink, Status: &f.status, Instance: "one",
+	o := consumers.Options{Kafka: []kgo.Opt{kgo.SeedBrokers(f.brokers...)}, Prefix: f.conf.Prefix, Sources: []string{"files"}, Sink: f.Sink, Status: &f.status, Instance: "one",
 		Limits: consumers.Limits{PauseMin: 100 * time.Millisecond, PauseMax: 300 * time.Millisecond}}
 	if change != nil {
 		change(&o)
@@ -84,7 +85,7 @@ func (f *flow) run(change func(*consumers.Options)) (stop func()) {
 // counts are the rows, the distinct numbers and the distinct offsets of a topic's table; zeros while it is not there.
 func (f *flow) counts(topic string) (c [3]int64) {
 	n, err := f.ints(f.t.Context(), fmt.Sprintf("SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(n)), toInt64(uniqExact(_partition, _offset))]) FROM %s.%s",
-		quoteName(f.conf.Raw), quoteName(schemas.Table("aw", topic))))
+		quoteName(f.conf.Raw), quoteName(schemas.Table(f.conf.Prefix, topic))))
 	if err == nil {
 		copy(c[:], n)
 	}

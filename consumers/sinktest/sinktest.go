@@ -13,24 +13,24 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 )
 
 // Harness is what the suite needs of a sink.
 type Harness struct {
 	// Server is host:port of the sink's server. The suite puts a proxy before it.
 	Server string
-	// Open opens a sink that talks to its server at addr.
-	Open func(t *testing.T, addr string) (sink consumers.Sink, close func())
+	// Open opens a sink of the topics with a prefix that talks to its server at addr.
+	Open func(t *testing.T, addr, prefix string) (sink consumers.Sink, close func())
 	// Value makes the value of the n-th record of the topic, and the text by which Rows knows it again.
 	Value func(t *testing.T, topic string, n int) (value []byte, text string)
 	// Rows reads every row the sink holds of the topic, dead letters included, those that are there twice twice.
 	Rows func(t *testing.T, topic string) []Row
-	// Prefix and Source are those of the topics.
-	Prefix, Source string
+	// Source is that of the topics. Every case has a prefix of its own.
+	Source string
 	// Every takes one case in so many; 0 and 1 take all of them.
 	Every int
 }
@@ -54,16 +54,29 @@ func Run(t *testing.T, h Harness) {
 	for n, c := range cases(h.Every) {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
-			runCase(t, h, c, n)
+			runCase(t, h.world(t), c, n)
 		})
 	}
 }
 
-// topicOf is a topic with records in transactions, and the rows they must become.
-func (h Harness) topicOf(t *testing.T, cluster *kfake.Cluster, n int) (topic string, want []Row) {
+// world is the Kafka of one case: kfake's, or the one that KAFKA_BROKERS names.
+type world struct {
+	Harness
+	brokers []string
+	prefix  string
+}
+
+func (h Harness) world(t *testing.T) world {
 	t.Helper()
-	topic = fmt.Sprintf("%s.%s.case%d", h.Prefix, h.Source, n)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.TransactionalID(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	brokers := embeddedtest.Kafka(t)
+	return world{h, brokers, embeddedtest.Prefix(t, brokers)}
+}
+
+// topicOf is a topic with records in transactions, and the rows they must become.
+func (h world) topicOf(t *testing.T, n int) (topic string, want []Row) {
+	t.Helper()
+	topic = fmt.Sprintf("%s.%s.case%d", h.prefix, h.Source, n)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(h.brokers...), kgo.TransactionalID(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,15 +119,15 @@ type process struct {
 }
 
 // start starts a process. Its batches are of the size it is given: two processes never cut the same batches by chance.
-func (h Harness) start(t *testing.T, cluster *kfake.Cluster, instance string, rows int, f fault) *process {
+func (h world) start(t *testing.T, instance string, rows int, f fault) *process {
 	t.Helper()
 	p := &process{t: t, done: make(chan error, 1), kafka: newKafkaFaults(f), proxy: newProxy(t, h.Server, f)}
-	sink, closeSink := h.Open(t, p.proxy.addr())
+	sink, closeSink := h.Open(t, p.proxy.addr(), h.prefix)
 	p.close = closeSink
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	o := consumers.Options{
-		Kafka: []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(p.kafka.dial), kgo.RetryTimeout(10 * time.Second)}, Prefix: h.Prefix, Sources: []string{h.Source},
+		Kafka: []kgo.Opt{kgo.SeedBrokers(h.brokers...), kgo.Dialer(p.kafka.dial), kgo.RetryTimeout(10 * time.Second)}, Prefix: h.prefix, Sources: []string{h.Source},
 		Instance: instance, Sink: sink, Log: slog.New(slog.DiscardHandler),
 		Limits: consumers.Limits{BatchRows: rows, Grace: 5 * time.Second, PauseMin: 50 * time.Millisecond, Pace: time.Millisecond},
 	}
@@ -143,14 +156,9 @@ func (p *process) stop() {
 	p.close()
 }
 
-func runCase(t *testing.T, h Harness, c testCase, n int) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
-	topic, want := h.topicOf(t, cluster, n)
-	first := h.start(t, cluster, "first", 10, c.fault)
+func runCase(t *testing.T, h world, c testCase, n int) {
+	topic, want := h.topicOf(t, n)
+	first := h.start(t, "first", 10, c.fault)
 	enough := len(want)
 	if c.fault.nth == 0 {
 		enough /= 3 // nothing fails: what follows comes in the middle
@@ -163,9 +171,9 @@ func runCase(t *testing.T, h Harness, c testCase, n int) {
 	switch c.then {
 	case restart:
 		first.kill()
-		all = append(all, h.start(t, cluster, "first", 7, fault{}))
+		all = append(all, h.start(t, "first", 7, fault{}))
 	case rebalance:
-		all = append(all, h.start(t, cluster, "second", 7, fault{}))
+		all = append(all, h.start(t, "second", 7, fault{}))
 	}
 	arrived := waitFor(deadline, func() bool { return len(h.Rows(t, topic)) >= len(want) })
 	first.proxy.deliver()
