@@ -9,7 +9,8 @@ import (
 // Status is a snapshot of the consumers that any goroutine may read while Run writes it. The zero value is ready.
 type Status struct {
 	mu    sync.Mutex
-	parts map[statusKey]*PartitionStatus // guarded by mu
+	parts map[statusKey]*PartitionStatus // assigned to this process; guarded by mu
+	gone  map[statusKey]*PartitionStatus // what the process did in those it has no more; guarded by mu
 	rates map[string]*rate               // by topic, guarded by mu
 }
 
@@ -24,8 +25,8 @@ type PartitionStatus struct {
 	Partition int32
 	Position  int64 // everything below it is stored
 	End       int64 // of the topic, as the broker last said
-	Stored    int64 // rows since the process started
-	Rejected  int64 // rows that went to the dead letters since the process started
+	Stored    int64 // rows since the process started, by this process
+	Rejected  int64 // rows that went to the dead letters since the process started, by this process
 	State     string
 	Err       string // of the state; empty when all is well
 	ErrAt     time.Time
@@ -39,9 +40,9 @@ type TopicStatus struct {
 	Topic            string
 	Lag              int64
 	Stored, Rejected int64
-	RowsPerSecond    float64 // over the last seconds
-	Err              string  // of any partition
-	Partitions       []PartitionStatus
+	RowsPerSecond    float64           // over the last seconds
+	Err              string            // of any partition
+	Partitions       []PartitionStatus // assigned to this process
 }
 
 // Topics returns what is known of every topic that is or was assigned to this process, by name.
@@ -49,15 +50,22 @@ func (s *Status) Topics() []TopicStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	byTopic := map[string]*TopicStatus{}
-	for _, p := range s.parts {
+	count := func(p *PartitionStatus) *TopicStatus {
 		t := byTopic[p.Topic]
 		if t == nil {
 			t = &TopicStatus{Topic: p.Topic, RowsPerSecond: s.rates[p.Topic].perSecond(time.Now())}
 			byTopic[p.Topic] = t
 		}
-		t.Lag += p.Lag()
 		t.Stored += p.Stored
 		t.Rejected += p.Rejected
+		return t
+	}
+	for _, p := range s.gone {
+		count(p)
+	}
+	for _, p := range s.parts {
+		t := count(p)
+		t.Lag += p.Lag()
 		if p.Err != "" {
 			t.Err = p.Err
 		}
@@ -80,12 +88,16 @@ func (s *Status) set(p Partition, change func(*PartitionStatus)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.parts == nil {
-		s.parts, s.rates = map[statusKey]*PartitionStatus{}, map[string]*rate{}
+		s.parts, s.gone, s.rates = map[statusKey]*PartitionStatus{}, map[statusKey]*PartitionStatus{}, map[string]*rate{}
 	}
 	key := statusKey{p.Topic, p.Partition}
 	st := s.parts[key]
 	if st == nil {
 		st = &PartitionStatus{Topic: p.Topic, Partition: p.Partition}
+		if old := s.gone[key]; old != nil { // it is back, as after every rebalance
+			st.Stored, st.Rejected = old.Stored, old.Rejected
+			delete(s.gone, key)
+		}
 		s.parts[key] = st
 	}
 	if s.rates[p.Topic] == nil {
@@ -96,14 +108,18 @@ func (s *Status) set(p Partition, change func(*PartitionStatus)) {
 	s.rates[p.Topic].add(time.Now(), st.Stored-before)
 }
 
-// forget drops a partition that another process has now.
+// forget drops a partition that another process has now, but for what this process did in it.
 func (s *Status) forget(p Partition) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.parts, statusKey{p.Topic, p.Partition})
+	key := statusKey{p.Topic, p.Partition}
+	if st := s.parts[key]; st != nil {
+		delete(s.parts, key)
+		s.gone[key] = &PartitionStatus{Topic: st.Topic, Partition: st.Partition, Stored: st.Stored, Rejected: st.Rejected}
+	}
 }
 
 // rate counts rows in one-second cells of the last rateSeconds seconds.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -198,6 +199,35 @@ type proxy struct {
 	server   string
 	late     chan func() // holds what delivers the late packet
 	held     atomic.Bool // there is one: connections to the server stay open for it
+	closing  sync.WaitGroup
+}
+
+// serverConn is a connection to the server. The server sees it end, and never sees it reset: ClickHouse's embedded engine (libchdb 26.7) as a whole
+// ends of a reset that comes while it waits for the next query, which a server of its own does not.
+type serverConn struct {
+	*net.TCPConn
+	proxy  *proxy
+	closed atomic.Bool
+}
+
+// Close ends the connection's sending at once, so that nothing passes any more, and reads what the server still sends.
+func (c *serverConn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	err := c.CloseWrite()
+	c.proxy.closing.Go(func() {
+		defer c.TCPConn.Close()
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		io.Copy(io.Discard, c.TCPConn)
+	})
+	return err
+}
+
+// over tells of a connection that nothing is to be passed from any more.
+func over(conn net.Conn) bool {
+	c, ok := conn.(*serverConn)
+	return ok && c.closed.Load()
 }
 
 func newProxy(t *testing.T, server string, f fault) *proxy {
@@ -221,6 +251,7 @@ func (p *proxy) close() {
 	p.listener.Close()
 	p.sever()
 	p.deliver()
+	p.closing.Wait()
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
@@ -233,11 +264,12 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.server)
+		dialed, err := net.Dial("tcp", p.server)
 		if err != nil {
 			client.Close()
 			continue
 		}
+		server := &serverConn{TCPConn: dialed.(*net.TCPConn), proxy: p}
 		if !p.keep(client) || !p.keep(server) {
 			client.Close()
 			server.Close()
@@ -287,6 +319,9 @@ func (p *proxy) pipe(to, from net.Conn, w when) {
 	b := make([]byte, 1<<20)
 	for {
 		n, err := from.Read(b)
+		if over(from) {
+			return
+		}
 		if n > 0 {
 			if p.cut(w) {
 				if keep = p.fault.when == late; keep {
