@@ -164,6 +164,8 @@ func (n node) properties(port, controller int) string {
 		{"offsets.topic.replication.factor", "1"}, {"offsets.topic.num.partitions", "4"},
 		{"transaction.state.log.replication.factor", "1"}, {"transaction.state.log.min.isr", "1"}, {"transaction.state.log.num.partitions", "4"},
 		{"share.coordinator.state.topic.replication.factor", "1"}, {"share.coordinator.state.topic.min.isr", "1"},
+		// A killed broker is itself again once the controller has given the dead one up: 9 s by default.
+		{"broker.session.timeout.ms", "2000"}, {"broker.heartbeat.interval.ms", "500"},
 		// A group's first member need not wait for others, nor a lost one be waited for.
 		{"group.initial.rebalance.delay.ms", "0"}, {"group.min.session.timeout.ms", "100"},
 	} {
