@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // KafkaOptions say how Kafka is started.
@@ -27,9 +28,10 @@ type KafkaOptions struct {
 // a topic says otherwise.
 type Kafka struct {
 	o       KafkaOptions
-	mu      sync.Mutex // guards cluster and port
+	mu      sync.Mutex // guards what follows
 	cluster *kfake.Cluster
 	port    int
+	staging *stager // nil in memory
 }
 
 // maxRecordBatch is the largest batch the broker takes: a record of 16 MiB and what surrounds it.
@@ -63,16 +65,31 @@ func (k *Kafka) open(asked, last int) error {
 		}),
 		kfake.WithLogger(kafkaLog{k.o.Log}),
 	}
+	var staging *stager
 	if k.o.Dir != "" {
+		if err = endTransactions(k.o.Dir); err == nil {
+			staging, err = newStager(k.o.Dir)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("start kafka in %s: %w", k.o.Dir, err), l.Close())
+		}
 		opts = append(opts, kfake.DataDir(k.o.Dir), kfake.SyncWrites())
 	}
 	cluster, err := kfake.NewCluster(append(opts, k.o.Options...)...)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start kafka in %s: %w", k.o.Dir, err), l.Close())
 	}
+	if staging != nil {
+		cluster.ControlKey(int16(kmsg.TxnOffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			if err := staging.stage(req.(*kmsg.TxnOffsetCommitRequest)); err != nil {
+				return nil, fmt.Errorf("keep the offsets of a transaction: %w", err), true // the client's connection ends, and it tries again
+			}
+			return nil, nil, false
+		})
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.cluster, k.port = cluster, portOf(l)
+	k.cluster, k.port, k.staging = cluster, portOf(l), staging
 	return nil
 }
 
@@ -93,12 +110,16 @@ func (k *Kafka) Cluster() *kfake.Cluster {
 // Stop writes the state out and stops serving.
 func (k *Kafka) Stop() error {
 	k.Cluster().Close()
-	return nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.staging.close()
 }
 
 // Restart stops the broker if it runs and starts it again, on the same port. In memory it comes back empty.
 func (k *Kafka) Restart() error {
-	k.Cluster().Close()
+	if err := k.Stop(); err != nil {
+		return fmt.Errorf("restart kafka: %w", err)
+	}
 	k.mu.Lock()
 	port := k.port
 	k.mu.Unlock()
