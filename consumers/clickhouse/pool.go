@@ -77,13 +77,10 @@ func (p *pool) dial(ctx context.Context) (*ch.Client, error) {
 	for _, address := range p.conf.Addresses {
 		opt := ch.Options{
 			Address: address, User: p.conf.User, Password: p.conf.Password, ClientName: "extract",
-			DialTimeout: dialTimeout, HandshakeTimeout: dialTimeout, ReadTimeout: ch.NoTimeout,
+			Dialer: dialer{p.conf.TLS}, HandshakeTimeout: dialTimeout, ReadTimeout: ch.NoTimeout,
 		}
 		if p.conf.Compress {
 			opt.Compression = ch.CompressionLZ4
-		}
-		if p.conf.TLS != nil {
-			opt.TLS = tlsFor(p.conf.TLS, address)
 		}
 		c, err := ch.Dial(ctx, opt)
 		if err == nil {

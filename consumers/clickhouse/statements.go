@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
@@ -17,7 +18,10 @@ const maxStatements = 32
 // that is gone is noticed by the keep-alive of TCP.
 func openStatements(conf Config) (driver.Conn, error) {
 	o := &clickhouse.Options{
-		Addr: conf.Addresses, TLS: conf.TLS, DialTimeout: dialTimeout, ReadTimeout: 24 * time.Hour,
+		Addr: conf.Addresses, DialTimeout: dialTimeout, ReadTimeout: 24 * time.Hour,
+		DialContext: func(ctx context.Context, addr string) (net.Conn, error) {
+			return dialer{conf.TLS}.DialContext(ctx, "tcp", addr)
+		},
 		MaxOpenConns: maxStatements, MaxIdleConns: maxIdle, ConnMaxLifetime: time.Hour, ConnOpenStrategy: clickhouse.ConnOpenInOrder,
 		Auth:       clickhouse.Auth{Username: conf.User, Password: conf.Password, Database: "system"},
 		ClientInfo: clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{"extract", ""}}},
