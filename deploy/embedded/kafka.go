@@ -79,6 +79,7 @@ func (k *Kafka) open(asked, last int) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start kafka in %s: %w", k.o.Dir, err), l.Close())
 	}
+	guardFetches(cluster)
 	if staging != nil {
 		cluster.ControlKey(int16(kmsg.TxnOffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
 			if err := staging.stage(req.(*kmsg.TxnOffsetCommitRequest)); err != nil {
