@@ -54,6 +54,24 @@ func (p *Postgres) DropDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
+// OpenDB connects to a database of any Postgres. The password is in the URL, in PGPASSWORD or in a password file.
+func OpenDB(ctx context.Context, url string) (*DB, error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("connect to postgres: %w", err)
+	}
+	return &DB{conn}, nil
+}
+
+// HasTable tells whether a table is there. Its name is schema.table, without quotes.
+func (d *DB) HasTable(ctx context.Context, name string) (there bool, err error) {
+	quoted := pgx.Identifier(strings.Split(name, ".")).Sanitize()
+	if err := d.conn.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", quoted).Scan(&there); err != nil {
+		return false, fmt.Errorf("look up table %s: %w", name, err)
+	}
+	return there, nil
+}
+
 // Exec runs one or more statements without parameters.
 func (d *DB) Exec(ctx context.Context, sql string) error {
 	_, err := d.conn.PgConn().Exec(ctx, sql).ReadAll()
