@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // countRecords counts the committed data records of each topic by reading them: offsets alone would count the markers of
-// transactions too. It reads up to the last stable offset of the moment it starts.
+// transactions too. It reads to the end that the topics have at the moment it starts.
 func countRecords(ctx context.Context, opts []kgo.Opt, topics []string) (map[string]int64, error) {
 	counts := make(map[string]int64, len(topics))
 	cl, err := kgo.NewClient(opts...)
@@ -23,7 +24,7 @@ func countRecords(ctx context.Context, opts []kgo.Opt, topics []string) (map[str
 	if err != nil {
 		return nil, fmt.Errorf("list the topics' first offsets: %w", err)
 	}
-	ends, err := adm.ListCommittedOffsets(ctx, topics...)
+	ends, err := adm.ListEndOffsets(ctx, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("list the topics' last offsets: %w", err)
 	}
@@ -53,15 +54,16 @@ func countRecords(ctx context.Context, opts []kgo.Opt, topics []string) (map[str
 	return counts, readTo(ctx, opts, todo, left, parts, counts)
 }
 
-// readTo reads every partition of todo up to its offset in left and adds the records to counts. Control records are kept in the stream, for a
-// partition may end with one, and left out of the counts.
+// readTo reads every partition of todo up to its offset in left and adds the committed records to counts. It reads what is not committed too, and goes by
+// the markers itself: a reader of committed records never sees the end of a partition that ends with aborted ones.
 func readTo(ctx context.Context, opts []kgo.Opt, todo map[string]map[int32]kgo.Offset, left map[string]map[int32]int64, parts int, counts map[string]int64) error {
 	reader, err := kgo.NewClient(append(slices.Clone(opts), kgo.ConsumePartitions(todo), kgo.KeepControlRecords(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(8<<20), kgo.MaxConcurrentFetches(2))...)
+		kgo.FetchMaxBytes(8<<20), kgo.MaxConcurrentFetches(2))...)
 	if err != nil {
 		return fmt.Errorf("connect to kafka: %w", err)
 	}
 	defer reader.Close()
+	open := map[openTransaction]int64{}
 	for parts > 0 {
 		fetches := reader.PollFetches(ctx)
 		if err := fetches.Err0(); err != nil {
@@ -75,12 +77,12 @@ func readTo(ctx context.Context, opts []kgo.Opt, todo map[string]map[int32]kgo.O
 			return failed
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			end, open := left[r.Topic][r.Partition]
-			if !open {
+			end, reading := left[r.Topic][r.Partition]
+			if !reading {
 				return
 			}
-			if r.Offset < end && !r.Attrs.IsControl() {
-				counts[r.Topic]++
+			if r.Offset < end {
+				countRecord(r, open, counts)
 			}
 			if r.Offset >= end-1 {
 				delete(left[r.Topic], r.Partition)
@@ -89,4 +91,27 @@ func readTo(ctx context.Context, opts []kgo.Opt, todo map[string]map[int32]kgo.O
 		})
 	}
 	return nil
+}
+
+// openTransaction is a transaction in one partition whose marker has not been read yet.
+type openTransaction struct {
+	topic     string
+	partition int32
+	producer  int64
+}
+
+// countRecord counts a record, or keeps it in mind until its transaction's marker comes: version and type, which is 1 for a commit.
+func countRecord(r *kgo.Record, open map[openTransaction]int64, counts map[string]int64) {
+	tx := openTransaction{r.Topic, r.Partition, r.ProducerID}
+	switch {
+	case r.Attrs.IsControl():
+		if len(r.Key) >= 4 && binary.BigEndian.Uint16(r.Key[2:]) == 1 {
+			counts[r.Topic] += open[tx]
+		}
+		delete(open, tx)
+	case r.Attrs.IsTransactional():
+		open[tx]++
+	default:
+		counts[r.Topic]++
+	}
 }

@@ -48,13 +48,16 @@ func (l *lazy[T]) get(start func() (T, error)) (T, error) {
 	return l.server, l.err
 }
 
-// Main runs the tests and stops the servers they have started. In ClickHouse's child it is that child. It never returns.
-func Main(m *testing.M) {
+// Main runs the tests, stops the servers they have started, and calls what is to be done after that. In ClickHouse's child it is that child.
+// It never returns.
+func Main(m *testing.M, after ...func() error) {
 	embedded.RunChild()
 	code := m.Run()
-	if err := shared.stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "stop the test servers:", err)
-		code = max(code, 1)
+	for _, f := range append([]func() error{shared.stop}, after...) {
+		if err := f(); err != nil {
+			fmt.Fprintln(os.Stderr, "after the tests:", err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }
