@@ -65,7 +65,7 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 		return err
 	}
 	if !changes {
-		_, st.Digest, err = s.digest(ctx, raw, m.Schema, nil)
+		_, st.Digest, err = s.digest(ctx, raw, m, nil)
 		return err
 	}
 	st.Changes = true
@@ -74,7 +74,7 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 	if err != nil {
 		return err
 	}
-	st.Current, st.Digest, err = s.digest(ctx, view, cm.Schema, keys)
+	st.Current, st.Digest, err = s.digest(ctx, view, cm, keys)
 	if err != nil {
 		return err
 	}
@@ -124,15 +124,15 @@ func (s *Sink) keyColumns(ctx context.Context, name string) (map[string]bool, er
 }
 
 // digest reads a table or view back and sums up its rows. keys are the columns without nulls although their fields may have them.
-func (s *Sink) digest(ctx context.Context, from, schema string, keys map[string]bool) (int64, schemas.Digest, error) {
+// A tombstone is no row.
+func (s *Sink) digest(ctx context.Context, from string, m meta, keys map[string]bool) (int64, schemas.Digest, error) {
 	var sum schemas.Digest
-	parsed, err := schemas.Parse(schema)
-	if err != nil {
-		return 0, sum, fmt.Errorf("comment of the table: %w", err)
-	}
-	l, err := newLayout(parsed)
+	l, err := m.layout()
 	if err != nil {
 		return 0, sum, err
+	}
+	if l.tombstones {
+		from += " WHERE _schema_id != 0"
 	}
 	var count int64
 	var line []byte

@@ -24,6 +24,7 @@ type column struct {
 	path     []int  // of the field, from the root's children down
 	presence bool   // the column tells whether the field is there
 	nullable bool   // the field, or a record around it, may be null
+	many     bool   // an array or map
 	tuple    bool   // an array or map inside of a tuple
 }
 
@@ -31,6 +32,8 @@ type column struct {
 type layout struct {
 	schema  *schemas.Schema
 	columns []column
+	// tombstones tells that every scalar column of the table may be NULL, whatever the schema says.
+	tombstones bool
 }
 
 // newLayout lays out the fields of a record: scalars as they are, records flattened with dots, arrays and maps of anything.
@@ -85,7 +88,7 @@ func (l *layout) add(prefix string, c *schemas.Column, path []int, nullable bool
 		if tuple {
 			typ = "Tuple(" + item + " " + typ + ")"
 		}
-		l.columns = append(l.columns, column{name: name, typ: typ, wire: typ, path: path, tuple: tuple})
+		l.columns = append(l.columns, column{name: name, typ: typ, wire: typ, path: path, many: true, tuple: tuple})
 		return nil
 	}
 	typ, err := bareType(c)
@@ -102,6 +105,22 @@ func (l *layout) add(prefix string, c *schemas.Column, path []int, nullable bool
 	}
 	l.columns = append(l.columns, col)
 	return nil
+}
+
+// allowTombstones makes the columns of the table so that a row may have none of the values. What travels stays as it is.
+func (l *layout) allowTombstones() {
+	l.tombstones = true
+	for i := range l.columns {
+		c := &l.columns[i]
+		if c.presence || c.many || c.nullable {
+			continue
+		}
+		if inner, ok := strings.CutPrefix(c.typ, "LowCardinality("); ok {
+			c.typ = "LowCardinality(Nullable(" + strings.TrimSuffix(inner, ")") + "))"
+		} else {
+			c.typ = "Nullable(" + c.typ + ")"
+		}
+	}
 }
 
 func (l *layout) addPresence(name string, path []int) {

@@ -24,6 +24,21 @@ type meta struct {
 	TopicID    string `json:"topic_id"`
 	Generation int    `json:"generation"` // of the table: a rebuilt one has a new one, so that its tokens are new
 	Schema     string `json:"schema"`     // Avro, as merged from all writers so far
+	// Tombstones tells that records without a value have been stored, so that every scalar column can be NULL.
+	Tombstones bool `json:"tombstones,omitempty"`
+}
+
+// layout is how the table's rows lie.
+func (m *meta) layout() (*layout, error) {
+	s, err := schemas.Parse(m.Schema)
+	if err != nil {
+		return nil, fmt.Errorf("comment of the table: %w", err)
+	}
+	l, err := newLayout(s)
+	if err == nil && m.Tombstones {
+		l.allowTombstones()
+	}
+	return l, err
 }
 
 // table is the raw table of one topic.
@@ -98,15 +113,19 @@ func (t *table) load(ctx context.Context, topicID [16]byte) (bool, error) {
 	return true, nil
 }
 
-// ready returns the table's state for records of the schemas, after it has created or widened the table for them.
-func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*schemas.Schema, keys *schemas.Schema) (*tableState, error) {
+// ready returns the table's state for records of the schemas, and for tombstones, after it has created or widened the table for them.
+func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*schemas.Schema, keys *schemas.Schema, tombstones bool) (*tableState, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	fits := t.state.fits(writers, keys, tombstones)
+	if !fits {
+		t.meta = nil // another process may have changed the table
+	}
 	there, err := t.load(ctx, b.TopicID)
 	if err != nil {
 		return nil, err
 	}
-	if there && t.state.fits(writers, keys) {
+	if there && fits {
 		return t.state, nil
 	}
 	if !there && (t.seen || !b.First) {
@@ -125,9 +144,12 @@ func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*s
 	if err != nil {
 		return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("table %s: %w", t.fullName(), err)}
 	}
+	if tombstones || there && t.meta.Tombstones {
+		l.allowTombstones()
+	}
 	if !there {
 		err = t.create(ctx, b, l)
-	} else if t.meta.Schema != merged.String() {
+	} else if t.meta.Schema != merged.String() || t.meta.Tombstones != l.tombstones {
 		err = t.evolve(ctx, l)
 	}
 	if err != nil {
@@ -137,8 +159,8 @@ func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*s
 }
 
 // fits tells whether nothing is to be done for records of these schemas.
-func (st *tableState) fits(writers map[int]*schemas.Schema, keys *schemas.Schema) bool {
-	if st == nil || st.current == nil && keys != nil && st.changes {
+func (st *tableState) fits(writers map[int]*schemas.Schema, keys *schemas.Schema, tombstones bool) bool {
+	if st == nil || st.current == nil && keys != nil && st.changes || tombstones && !st.layout.tombstones {
 		return false
 	}
 	for id := range writers {
@@ -178,7 +200,7 @@ func (t *table) merge(writers map[int]*schemas.Schema) (*schemas.Schema, error) 
 // compile completes the state: decoders for the writers, and the current table.
 func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas.Schema, keys *schemas.Schema) (*tableState, error) {
 	old := t.state
-	if old == nil || old.layout.schema.String() != l.schema.String() {
+	if old == nil || old.layout.schema.String() != l.schema.String() || old.layout.tombstones != l.tombstones {
 		old = nil
 	}
 	st := &tableState{layout: l, limits: limitsOf(l), changes: (&current{after: -1, before: -1}).findRow(l.schema) != nil, decoders: map[int]*schemas.Decoder{}, prefix: fmt.Sprintf("%s.%d", t.meta.TopicID, t.meta.Generation)}
@@ -209,7 +231,7 @@ func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas
 }
 
 func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error {
-	m := &meta{Topic: t.topic, TopicID: hex.EncodeToString(b.TopicID[:]), Generation: 1, Schema: l.schema.String()}
+	m := &meta{Topic: t.topic, TopicID: hex.EncodeToString(b.TopicID[:]), Generation: 1, Schema: l.schema.String(), Tombstones: l.tombstones}
 	var sql strings.Builder
 	sql.WriteString("CREATE TABLE IF NOT EXISTS " + t.fullName() + " (\n" + systemColumns("DEFAULT "+quoteText(t.topic)))
 	for _, c := range l.columns {
@@ -245,16 +267,12 @@ const offsetsProjection = "PROJECTION offsets (SELECT _topic, _partition, max(_o
 
 // evolve brings the table's columns from the schema in its comment to the layout, with one statement that can be repeated.
 func (t *table) evolve(ctx context.Context, l *layout) error {
-	from, err := schemas.Parse(t.meta.Schema)
+	old, err := t.meta.layout()
 	if err != nil {
-		return fmt.Errorf("comment of table %s: %w", t.fullName(), err)
-	}
-	old, err := newLayout(from)
-	if err != nil {
-		return err
+		return fmt.Errorf("alter table %s: %w", t.fullName(), err)
 	}
 	m := *t.meta
-	m.Schema = l.schema.String()
+	m.Schema, m.Tombstones = l.schema.String(), l.tombstones
 	steps := append(alterSteps(old, l), "MODIFY COMMENT "+quoteText(m.text()))
 	if err := t.sink.exec(ctx, "ALTER TABLE "+t.fullName()+" "+strings.Join(steps, ", ")); err != nil {
 		return fmt.Errorf("alter table %s: %w", t.fullName(), err)

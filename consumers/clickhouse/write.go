@@ -32,7 +32,8 @@ type write struct {
 	batch   consumers.Batch
 	ids     []int // schema id of each record, 0 where it has none
 	bad     []reject
-	badAt   map[int]bool // by index in the batch
+	apart   map[int]bool // by index in the batch: bad ones and tombstones
+	tombs   []*kgo.Record
 	records []*kgo.Record
 	schema  []int32 // of records
 	cols    *schemas.Columns
@@ -51,7 +52,7 @@ func (s *Sink) Write(ctx context.Context, b consumers.Batch) (consumers.Written,
 	if err != nil {
 		return consumers.Written{}, err
 	}
-	w := &write{sink: s, table: t, batch: b, badAt: map[int]bool{}}
+	w := &write{sink: s, table: t, batch: b, apart: map[int]bool{}}
 	if err := w.run(ctx); err != nil {
 		if isStale(err) {
 			t.forget()
@@ -74,12 +75,16 @@ func (w *write) run(ctx context.Context) error {
 	if w.table.isDead() {
 		st, err = w.sink.dead.ready(w.batch, writers)
 	} else {
-		st, err = w.table.ready(ctx, w.batch, writers, keys)
+		st, err = w.table.ready(ctx, w.batch, writers, keys, len(w.tombs) > 0)
 	}
 	if err != nil {
 		return err
 	}
-	if st != nil {
+	if st == nil {
+		for _, rec := range w.tombs { // nothing says what their table would be
+			w.bad = append(w.bad, reject{rec, "a record without a value, and none with a value was there before it"})
+		}
+	} else {
 		w.cols = st.takeColumns()
 		defer st.giveBack(w.cols)
 		if err := w.decode(st); err != nil {
@@ -89,7 +94,7 @@ func (w *write) run(ctx context.Context) error {
 	if err := w.sink.dead.write(ctx, w, w.bad); err != nil {
 		return err
 	}
-	if st == nil || w.cols.Len() == 0 {
+	if st == nil {
 		return nil
 	}
 	if st.current != nil {
@@ -97,7 +102,22 @@ func (w *write) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return w.writeRaw(ctx, st)
+	if err := w.writeRaw(ctx, st); err != nil {
+		return err
+	}
+	return w.writeTombstones(ctx, st)
+}
+
+// writeTombstones inserts the records that have a key and no value, as Debezium writes them after a delete and compacted topics want them: rows
+// with what every raw row begins with, and NULLs. The current rows know of the delete already.
+func (w *write) writeTombstones(ctx context.Context, st *tableState) error {
+	if len(w.tombs) == 0 {
+		return nil
+	}
+	t := &write{sink: w.sink, table: w.table, batch: w.batch, records: w.tombs, schema: make([]int32, len(w.tombs))}
+	err := t.writeRaw(ctx, &tableState{layout: &layout{}, prefix: st.prefix + ".tombstones"})
+	w.bad, w.bytes = append(w.bad, t.bad...), w.bytes+t.bytes
+	return err
 }
 
 // maxSpare is the size of rows above which their memory is not kept for the next batch.
@@ -117,8 +137,8 @@ func (st *tableState) giveBack(c *schemas.Columns) {
 }
 
 func (w *write) rejectAt(i int, reason string) {
-	if !w.badAt[i] {
-		w.badAt[i] = true
+	if !w.apart[i] {
+		w.apart[i] = true
 		w.bad = append(w.bad, reject{w.batch.Records[i], reason})
 	}
 }
@@ -129,6 +149,11 @@ func (w *write) readSchemas(ctx context.Context) (writers map[int]*schemas.Schem
 	unknown := map[int]string{}
 	w.ids = make([]int, len(w.batch.Records))
 	for i, rec := range w.batch.Records {
+		if rec.Value == nil && len(rec.Key) > 0 && !w.table.isDead() {
+			w.apart[i] = true
+			w.tombs = append(w.tombs, rec)
+			continue
+		}
 		id, _, err := schemas.ParseFrame(rec.Value)
 		if err != nil {
 			w.rejectAt(i, err.Error())
@@ -170,7 +195,7 @@ func (w *write) decode(st *tableState) error {
 		w.records, w.schema = w.records[:0], w.schema[:0]
 		var places []int
 		for i, rec := range w.batch.Records {
-			if w.badAt[i] {
+			if w.apart[i] {
 				continue
 			}
 			if err := st.decoders[w.ids[i]].Decode(rec.Value[schemas.FrameSize:], w.cols); err != nil {
@@ -196,6 +221,9 @@ func (w *write) decode(st *tableState) error {
 
 // writeRaw inserts the rows as one block, in the good case.
 func (w *write) writeRaw(ctx context.Context, st *tableState) error {
+	if len(w.records) == 0 {
+		return nil
+	}
 	refused, err := w.insertPiece(ctx, st, 0, len(w.records), w.batch.Held)
 	if err != nil {
 		return err
