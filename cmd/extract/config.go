@@ -124,6 +124,8 @@ func (s SourceConfig) check() error {
 		return errors.New("name is missing: it is part of its topics' names")
 	case schemas.Name(s.Name) != s.Name:
 		return errors.New("a name has letters, digits and underscores only and does not start with a digit")
+	case s.Name == "items":
+		return errors.New("the name items is taken: the topics of work items have it")
 	case kinds != 1:
 		return errors.New("give exactly one of postgres, files and lake")
 	case s.Postgres != nil:

@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// restTime is how long nothing must move before the sources are taken for drained and compared.
-const restTime = 1500 * time.Millisecond
+// restTime is how long nothing must move before the sources are taken for drained and compared; longRest where not all that was produced is
+// stored, which is no rest yet but may be all there will be.
+const (
+	restTime = 1500 * time.Millisecond
+	longRest = 8 * time.Second
+)
 
 // drain streams until everything the sources hold is stored, prints the completeness report, and returns errAnswerIsNo on a gap.
 func (d *demo) drain(ctx context.Context) error {
@@ -63,11 +67,16 @@ func (d *demo) drained(ctx context.Context, board *scoreboard, started time.Time
 		}
 		show(fmt.Sprintf("streaming: %s produced, %s stored, %s rejected, %d s", thousands(sum.Produced), thousands(sum.Stored), thousands(sum.Rejected),
 			int(time.Since(started).Seconds())), 0, 0)
-		if rest := time.Since(moved); rest < restTime {
+		rest := time.Since(moved)
+		if rest < restTime || sum.Stored < sum.Produced && rest < longRest {
 			continue
 		}
 		show("comparing sources, topics and tables", 0, 0)
 		all, err := r.compare(ctx)
+		if err != nil && rest < d.o.wait { // a table may be on its way
+			d.log.Debug("comparing", "err", err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

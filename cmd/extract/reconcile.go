@@ -159,22 +159,24 @@ func (r *reconciler) held(ctx context.Context, s SourceConfig) ([]producers.Held
 
 func (r *reconciler) holder(ctx context.Context, s SourceConfig) (producers.Holder, func() error, error) {
 	nothing := func() error { return nil }
-	switch s.kind() {
-	case "postgres":
+	if s.kind() == "postgres" {
 		src, err := postgres.New(s.Name, *s.Postgres, r.log)
 		return src, nothing, err
-	case "files":
-		positions, err := producers.ReadPositions(ctx, r.kafka, r.c.Prefix, s.Name)
-		if err != nil {
-			return nil, nothing, err
-		}
+	}
+	positions, err := producers.ReadPositions(ctx, r.kafka, r.c.Prefix, s.Name)
+	if err != nil {
+		return nil, nothing, err
+	}
+	if s.kind() == "files" {
 		src, err := files.New(*s.Files, filepath.Dir(r.c.path), r.log)
 		if err != nil {
 			return nil, nothing, err
 		}
 		return src, func() error { return src.Close(ctx) }, src.Remember(positions)
-	default:
-		src, err := lake.New(r.c.lake(s), r.log)
-		return src, nothing, err
 	}
+	src, err := lake.New(r.c.lake(s), r.log)
+	if err != nil {
+		return nil, nothing, err
+	}
+	return src, nothing, src.Remember(positions)
 }
