@@ -9,7 +9,6 @@ import (
 
 	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/producers"
-	"adventureworks.example/extract/schemas"
 )
 
 // liveStatus is what a process knows of its running parts. Its methods may be called from any goroutine.
@@ -111,15 +110,4 @@ func (s processStatus) lastError() string {
 		return err.Error()
 	}
 	return ""
-}
-
-// topicStatus finds a dataset's topic.
-func (s processStatus) topicStatus(prefix, source, dataset string) (consumers.TopicStatus, bool) {
-	topic := schemas.Topic(prefix, source, dataset)
-	for _, t := range s.Topics {
-		if t.Topic == topic {
-			return t, true
-		}
-	}
-	return consumers.TopicStatus{}, false
 }
