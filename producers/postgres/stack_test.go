@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
@@ -185,6 +187,23 @@ func (s *stack) records(prefix string) []*kgo.Record {
 	return s.recordsFrom(prefix, map[string]map[int32]int64{})
 }
 
+// ends are the last stable offsets of the topics that start with prefix. A topic that has only just been made may not have any yet.
+func (s *stack) ends(ctx context.Context, admin *kadm.Client, prefix string) (kadm.ListedOffsets, error) {
+	all, err := admin.ListTopics(ctx) // without their offsets: on a shared Kafka others delete theirs meanwhile
+	if err != nil {
+		return nil, err
+	}
+	names := slices.DeleteFunc(all.Names(), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	if len(names) == 0 {
+		return nil, nil
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, names...)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		err = nil
+	}
+	return ends, err
+}
+
 // recordsFrom reads on from the offsets, up to the last stable ones, and moves them.
 func (s *stack) recordsFrom(prefix string, read map[string]map[int32]int64) []*kgo.Record {
 	s.t.Helper()
@@ -195,7 +214,7 @@ func (s *stack) recordsFrom(prefix string, read map[string]map[int32]int64) []*k
 		s.t.Fatal(err)
 	}
 	defer cl.Close()
-	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx)
+	ends, err := s.ends(ctx, kadm.NewClient(cl), prefix)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -203,7 +222,7 @@ func (s *stack) recordsFrom(prefix string, read map[string]map[int32]int64) []*k
 	left := map[string]map[int32]int64{}
 	n := 0
 	ends.Each(func(o kadm.ListedOffset) {
-		if strings.HasPrefix(o.Topic, prefix) && o.Offset > read[o.Topic][o.Partition] {
+		if o.Offset > read[o.Topic][o.Partition] {
 			if from[o.Topic] == nil {
 				from[o.Topic], left[o.Topic] = map[int32]kgo.Offset{}, map[int32]int64{}
 			}
