@@ -107,7 +107,11 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	brokers := embeddedtest.Kafka(t)
+	return newRigOn(t, embeddedtest.Kafka(t))
+}
+
+func newRigOn(t *testing.T, brokers []string) *rig {
+	t.Helper()
 	opts := []kgo.Opt{kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(10 * time.Millisecond)}
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {

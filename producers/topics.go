@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -46,14 +47,7 @@ func (t *target) ensureTopic(ctx context.Context, topic string, partitions int32
 
 // checkTopic looks at the configuration of a topic that is there. One that may not be read is trusted.
 func (t *target) checkTopic(ctx context.Context, topic string, want map[string]string) error {
-	configs, err := t.admin.DescribeTopicConfigs(ctx, topic)
-	if err != nil {
-		return fmt.Errorf("describe topic %s: %w", topic, err)
-	}
-	c, err := configs.On(topic, nil)
-	if err == nil {
-		err = c.Err
-	}
+	c, err := t.describe(ctx, topic)
 	if errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) {
 		t.o.Log.Warn("topic configuration is not checked: DescribeConfigs is not granted", "topic", topic)
 		return nil
@@ -67,6 +61,31 @@ func (t *target) checkTopic(ctx context.Context, topic string, want map[string]s
 		}
 	}
 	return nil
+}
+
+// newTopicWait is how long a broker may not know a topic that the controller has.
+const newTopicWait = 5 * time.Second
+
+// describe reads the configuration of a topic that is there. One that another process has only just made may be unknown to the broker that
+// is asked, for some milliseconds.
+func (t *target) describe(ctx context.Context, topic string) (c kadm.ResourceConfig, err error) {
+	deadline := time.Now().Add(newTopicWait)
+	for {
+		configs, err := t.admin.DescribeTopicConfigs(ctx, topic)
+		if err == nil {
+			if c, err = configs.On(topic, nil); err == nil {
+				err = c.Err
+			}
+		}
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return c, err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // topicProblem says what is wrong with one setting of a topic; it is empty when nothing is.

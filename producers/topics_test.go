@@ -6,8 +6,12 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
 )
@@ -141,5 +145,21 @@ func TestOtherTransactionHidesPositions(t *testing.T) {
 	}
 	if p := receive(t, second.opened, "opening"); p["p"] != "one" {
 		t.Errorf("opened with %v", p)
+	}
+}
+
+// TestTopicOfAnotherProcessIsNotKnownYet has the broker answer as it does for a topic that another process has made a moment ago.
+func TestTopicOfAnotherProcessIsNotKnownYet(t *testing.T) {
+	cluster := embeddedtest.KafkaCluster(t)
+	r := newRigOn(t, cluster.ListenAddrs())
+	if _, err := r.admin.CreateTopic(t.Context(), 16, 1, map[string]*string{"cleanup.policy": ptr("compact")}, r.topic("progress")); err != nil {
+		t.Fatal(err)
+	}
+	unknown := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.UnknownTopicOrPartition, Count: 3})
+	s := newScript(t)
+	r.start(t, s)
+	receive(t, s.opened, "opening")
+	if st := r.o.Status.Snapshot(); st.Error != "" || unknown.Hits() != 3 {
+		t.Errorf("after %d answers: %s", unknown.Hits(), st.Error)
 	}
 }
