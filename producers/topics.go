@@ -1,6 +1,7 @@
 package producers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (t *target) ensureTopic(ctx context.Context, topic string, partitions int32
 	switch {
 	case err == nil:
 		t.o.Log.Info("topic created", "topic", topic, "partitions", partitions)
-		return nil
+		return t.await(ctx, topic)
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return t.checkTopic(ctx, topic, config)
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
@@ -66,26 +67,50 @@ func (t *target) checkTopic(ctx context.Context, topic string, want map[string]s
 // newTopicWait is how long a broker may not know a topic that the controller has.
 const newTopicWait = 5 * time.Second
 
-// describe reads the configuration of a topic that is there. One that another process has only just made may be unknown to the broker that
-// is asked, for some milliseconds.
-func (t *target) describe(ctx context.Context, topic string) (c kadm.ResourceConfig, err error) {
+// untilKnown asks again, for newTopicWait, while the answer is that the topic is not there.
+func untilKnown(ctx context.Context, ask func() error) error {
 	deadline := time.Now().Add(newTopicWait)
 	for {
-		configs, err := t.admin.DescribeTopicConfigs(ctx, topic)
-		if err == nil {
-			if c, err = configs.On(topic, nil); err == nil {
-				err = c.Err
-			}
-		}
-		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
-			return c, err
+		err := ask()
+		young := errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.LeaderNotAvailable) || errors.Is(err, kerr.NotLeaderForPartition)
+		if !young || time.Now().After(deadline) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return c, err
+			return err
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// await waits until the leaders of a topic that was made a moment ago know that they lead: before that they refuse its records, and a refused
+// record costs the whole transaction.
+func (t *target) await(ctx context.Context, topic string) error {
+	err := untilKnown(ctx, func() error {
+		ends, err := t.admin.ListEndOffsets(ctx, topic)
+		return cmp.Or(err, ends.Error())
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the new topic %s: %w", topic, err)
+	}
+	return nil
+}
+
+// describe reads the configuration of a topic that is there. One that another process has only just made may be unknown to the broker that
+// is asked, for some milliseconds.
+func (t *target) describe(ctx context.Context, topic string) (c kadm.ResourceConfig, err error) {
+	err = untilKnown(ctx, func() error {
+		configs, err := t.admin.DescribeTopicConfigs(ctx, topic)
+		if err != nil {
+			return err
+		}
+		if c, err = configs.On(topic, nil); err == nil {
+			err = c.Err
+		}
+		return err
+	})
+	return c, err
 }
 
 // topicProblem says what is wrong with one setting of a topic; it is empty when nothing is.

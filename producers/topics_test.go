@@ -163,3 +163,16 @@ func TestTopicOfAnotherProcessIsNotKnownYet(t *testing.T) {
 		t.Errorf("after %d answers: %s", unknown.Hits(), st.Error)
 	}
 }
+
+// TestNewTopicIsAwaited has the leader of a topic that was just made not know it yet, as happens on a busy broker.
+func TestNewTopicIsAwaited(t *testing.T) {
+	cluster := embeddedtest.KafkaCluster(t)
+	r := newRigOn(t, cluster.ListenAddrs())
+	unknown := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: r.topic("sql.rows"), Err: kerr.UnknownTopicOrPartition, Count: 3})
+	s := newScript(t)
+	r.start(t, s)
+	receive(t, s.opened, "opening")
+	if st := r.o.Status.Snapshot(); st.Error != "" || unknown.Hits() != 3 {
+		t.Errorf("after %d answers: %s", unknown.Hits(), st.Error)
+	}
+}
