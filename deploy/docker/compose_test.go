@@ -361,3 +361,24 @@ func TestVariablesOfTheConfiguration(t *testing.T) {
 		t.Errorf("found %d variables in extract.yaml; it was not read", found)
 	}
 }
+
+// TestThePageHasEveryService compares docs/compose.md with the file: every service with its ports.
+func TestThePageHasEveryService(t *testing.T) {
+	page := readFile(t, "docs/compose.md")
+	for _, s := range mustLoad(t).Services {
+		row := regexp.MustCompile("(?m)^\\| `" + s.Name + "` \\| .*$").FindString(page)
+		if row == "" {
+			t.Errorf("the page has no %s", s.Name)
+		}
+		for _, port := range s.Ports {
+			if !strings.Contains(row, port.Published) {
+				t.Errorf("the page does not say that %s is at %s: %s", s.Name, port.Published, row)
+			}
+		}
+	}
+	for name := range mustLoad(t).Volumes {
+		if !strings.Contains(page, "`extract_"+name+"`") {
+			t.Errorf("the page does not have the volume %s", name)
+		}
+	}
+}
