@@ -7,7 +7,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 )
+
+// placers is how many partitions ask the sink at the same time where to go on.
+const placers = 8
 
 // event is a change of the assignment. The loop closes done when it has taken it in.
 type event struct {
@@ -90,17 +94,22 @@ func (r *runner) assigned(ctx context.Context, offsets map[string]map[int32]kgo.
 		return nil, fmt.Errorf("list start offsets: %w", err)
 	}
 	var parts []*part
+	placing, ctx := errgroup.WithContext(ctx)
+	placing.SetLimit(placers)
 	for topic, partitions := range offsets {
 		for n := range partitions {
 			p := &part{Partition: Partition{Topic: topic, TopicID: ids[topic].ID, Partition: n}}
-			at, _ := committed.Lookup(topic, n)
-			if err := r.place(ctx, p, at); err != nil {
-				return nil, err
-			}
-			r.checkStart(p, starts)
-			partitions[n] = kgo.NewOffset().At(p.position)
 			parts = append(parts, p)
+			at, _ := committed.Lookup(topic, n)
+			placing.Go(func() error { return r.place(ctx, p, at) })
 		}
+	}
+	if err := placing.Wait(); err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		r.checkStart(p, starts)
+		offsets[p.Topic][p.Partition.Partition] = kgo.NewOffset().At(p.position)
 	}
 	r.tell(event{assigned: parts})
 	return offsets, nil

@@ -126,15 +126,8 @@ func (s *Sink) Next(ctx context.Context, p consumers.Partition) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var next int64
-	for _, q := range t.offsetQueries(p.Partition, there, "max(_offset) + 1 AS n, count() AS c", "") {
-		n, err := s.ints(ctx, "SELECT toInt64(if(c = 0, 0, n)) FROM ("+q+")")
-		if err != nil {
-			return 0, classify(fmt.Errorf("ask for the highest offset of %s: %w", p, err))
-		}
-		next = max(next, n[0])
-	}
-	return next, nil
+	highest, err := t.highest(ctx, p, there)
+	return highest + 1, err
 }
 
 // Held lists the offsets of the range that the topic's table or the dead letters hold.

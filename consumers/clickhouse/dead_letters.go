@@ -52,7 +52,7 @@ func (d *deadLetters) ensure(ctx context.Context) error {
 	for _, c := range l.columns {
 		sql += ",\n" + quoteName(c.name) + " " + c.typ
 	}
-	sql += ",\n" + offsetsProjection + ")\nENGINE = MergeTree ORDER BY (_topic, _partition, _offset) SETTINGS " + dedupWindow +
+	sql += ")\nENGINE = MergeTree ORDER BY (_topic, _partition, _offset) SETTINGS " + dedupWindow +
 		"\nCOMMENT " + quoteText("What could not be stored, with its bytes and the reason.")
 	if err := d.sink.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(d.sink.conf.Raw)); err != nil {
 		return fmt.Errorf("create database %s: %w", d.sink.conf.Raw, err)

@@ -237,7 +237,7 @@ func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error 
 	for _, c := range l.columns {
 		sql.WriteString(",\n" + quoteName(c.name) + " " + c.typ)
 	}
-	sql.WriteString(",\n" + offsetsProjection + ")\nENGINE = MergeTree ORDER BY (_partition, _offset) SETTINGS " + dedupWindow + "\nCOMMENT " + quoteText(m.text()))
+	sql.WriteString(")\nENGINE = MergeTree ORDER BY (_partition, _offset) SETTINGS " + dedupWindow + "\nCOMMENT " + quoteText(m.text()))
 	if err := t.sink.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(t.sink.conf.Raw)); err != nil {
 		return fmt.Errorf("create database %s: %w", t.sink.conf.Raw, err)
 	}
@@ -262,8 +262,6 @@ func systemColumns(topic string) string {
 	return "`_topic` LowCardinality(String) " + topic + ",\n`_partition` Int32 CODEC(Delta, ZSTD),\n`_offset` Int64 CODEC(Delta, ZSTD),\n" +
 		"`_timestamp` DateTime64(3, 'UTC') CODEC(Delta, ZSTD),\n`_schema_id` Int32 CODEC(ZSTD),\n`_key` Nullable(String)"
 }
-
-const offsetsProjection = "PROJECTION offsets (SELECT _topic, _partition, max(_offset), min(_offset), count() GROUP BY _topic, _partition)"
 
 // evolve brings the table's columns from the schema in its comment to the layout, with one statement that can be repeated.
 func (t *table) evolve(ctx context.Context, l *layout) error {
@@ -313,19 +311,36 @@ func (m *meta) text() string {
 	return string(b)
 }
 
-// offsetQueries are the queries that ask the table, where it is there, and the dead letters for the partition's offsets.
-func (t *table) offsetQueries(partition int32, there bool, what, and string) []string {
+// offsetQueries are the queries that ask the dead letters and the table, where it is there, for the partition's offsets.
+func (t *table) offsetQueries(partition int32, there bool, and string) []string {
 	where := fmt.Sprintf(" WHERE _partition = %d%s", partition, and)
-	dead := "SELECT " + what + " FROM " + t.sink.dead.fullName() + where + " AND _topic = " + quoteText(t.topic)
+	dead := "SELECT _offset FROM " + t.sink.dead.fullName() + where + " AND _topic = " + quoteText(t.topic)
 	if !there || t.isDead() {
 		return []string{dead}
 	}
-	return []string{dead, "SELECT " + what + " FROM " + t.fullName() + where}
+	return []string{dead, "SELECT _offset FROM " + t.fullName() + where}
+}
+
+// highest asks for the highest offset of a partition, -1 for none. Both tables are in the order of the offsets within a partition, so the server
+// reads them from the end and little more than the last row: a projection for it would double the cost of every small insert.
+func (t *table) highest(ctx context.Context, p consumers.Partition, there bool) (int64, error) {
+	orders := []string{"_topic DESC, _partition DESC, _offset DESC", "_partition DESC, _offset DESC"}
+	highest := int64(-1)
+	for i, q := range t.offsetQueries(p.Partition, there, "") {
+		n, err := t.sink.ints(ctx, q+" ORDER BY "+orders[i]+" LIMIT 1 SETTINGS optimize_read_in_order = 1")
+		if err != nil {
+			return 0, classify(fmt.Errorf("ask for the highest offset of %s: %w", p, err))
+		}
+		if len(n) > 0 {
+			highest = max(highest, n[0])
+		}
+	}
+	return highest, nil
 }
 
 func (t *table) held(ctx context.Context, p consumers.Partition, r consumers.Range, there bool) ([]int64, error) {
 	and := fmt.Sprintf(" AND _offset >= %d AND _offset < %d", r.Start, r.End)
-	q := strings.Join(t.offsetQueries(p.Partition, there, "_offset", and), " UNION ALL ")
+	q := strings.Join(t.offsetQueries(p.Partition, there, and), " UNION ALL ")
 	held, err := t.sink.ints(ctx, "SELECT DISTINCT _offset FROM ("+q+") ORDER BY _offset")
 	if err != nil {
 		if isStale(err) {
