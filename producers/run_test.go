@@ -180,6 +180,35 @@ func (r *rig) visible(t *testing.T, topic string) []*kgo.Record {
 	return out
 }
 
+// sees waits until a read_committed reader sees n records of a topic, and fails when it sees another number: a broker answers that a transaction
+// has committed when that is decided, some milliseconds before its records can be read.
+func (r *rig) sees(t *testing.T, topic string, n int) (out []*kgo.Record) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
+		if out = r.visible(t, topic); len(out) >= n || time.Now().After(deadline) {
+			break
+		}
+	}
+	if len(out) != n {
+		t.Errorf("%d records of %s, want %d", len(out), topic, n)
+	}
+	return out
+}
+
+// position waits until a bystander reads that a part has got to where it should be, and returns all positions.
+func (r *rig) position(t *testing.T, part, text string) map[string]string {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
+		got, err := producers.ReadPositions(t.Context(), r.o.Kafka, r.o.Prefix, "sql")
+		if err == nil && got[part] == text {
+			return got
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("positions %v, %v; want %s at %s", got, err, part, text)
+		}
+	}
+}
+
 func TestPositionsComeBack(t *testing.T) {
 	r := newRig(t)
 	s := newScript(t)
@@ -199,9 +228,8 @@ func TestPositionsComeBack(t *testing.T) {
 	if !s.closed.Load() {
 		t.Error("the source was not closed")
 	}
-	got, err := producers.ReadPositions(t.Context(), r.o.Kafka, r.o.Prefix, "sql")
-	if err != nil || len(got) != 1 || got["p"] != "four" {
-		t.Errorf("positions %v, %v", got, err)
+	if got := r.position(t, "p", "four"); len(got) != 1 {
+		t.Errorf("positions %v", got)
 	}
 	again := newScript(t)
 	r.start(t, again)
@@ -240,9 +268,7 @@ func TestAnotherProcessTakesOver(t *testing.T) {
 	}
 	second.send(second.batch(2, 10, "two"))
 	receive(t, second.committed, "commit of the second")
-	if got := r.visible(t, r.topic("sql.rows")); len(got) != 2 {
-		t.Errorf("%d rows, want the second's 2", len(got))
-	}
+	r.sees(t, r.topic("sql.rows"), 2) // the second's
 }
 
 func TestWhatIsOpenIsVisibleTogether(t *testing.T) {
@@ -264,9 +290,7 @@ func TestWhatIsOpenIsVisibleTogether(t *testing.T) {
 	if p := receive(t, s.committed, "commit"); len(p) != 1 || p[0].Text != "end" {
 		t.Errorf("committed %v", p)
 	}
-	if got := r.visible(t, r.topic("sql.rows")); len(got) != 7 {
-		t.Errorf("%d rows, want 7", len(got))
-	}
+	r.sees(t, r.topic("sql.rows"), 7)
 	if n := r.o.Status.Snapshot().Transactions; n != 1 {
 		t.Errorf("%d transactions", n)
 	}
@@ -339,10 +363,8 @@ func TestRecordTooLarge(t *testing.T) {
 	b.Records[1].Value = append(b.Records[1].Value, 'x')
 	s.send(b)
 	receive(t, s.committed, "commit")
-	if got := r.visible(t, r.topic("sql.rows")); len(got) != 2 {
-		t.Errorf("%d rows, want the 2 that fit", len(got))
-	}
-	letters := r.visible(t, producers.DeadLetterTopic(r.o.Prefix))
+	r.sees(t, r.topic("sql.rows"), 2) // that fit
+	letters := r.sees(t, producers.DeadLetterTopic(r.o.Prefix), 1)
 	if len(letters) != 1 || !bytes.Contains(letters[0].Value, []byte("rows")) || !bytes.Contains(letters[0].Value, []byte("max_record_bytes")) {
 		t.Errorf("dead letters %v", letters)
 	}

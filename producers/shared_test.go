@@ -83,7 +83,7 @@ func TestReadersShareTheWork(t *testing.T) {
 	}
 	total := func() int64 { return first.Snapshot().Transactions + second.Snapshot().Transactions }
 	until(t, first, "every item committed", func(producers.Snapshot) bool { return total() >= int64(sent) })
-	for _, rec := range r.visible(t, r.topic("lake.out")) {
+	for _, rec := range r.sees(t, r.topic("lake.out"), len(want)) {
 		got = append(got, string(rec.Value[schemas.FrameSize+1:]))
 	}
 	slices.Sort(want)
