@@ -130,6 +130,8 @@ func appendValues(dst []byte, c *schemas.Column, r rows) []byte {
 		for _, child := range c.Children {
 			dst = appendNested(dst, child, r)
 		}
+	case schemas.FormUnion:
+		return appendVariant(dst, c, r)
 	}
 	return dst
 }

@@ -138,6 +138,8 @@ func readValues(r *proto.Reader, c *schemas.Column, n int) error {
 		}
 		endRecords(c, c.Len()+n)
 		return nil
+	case schemas.FormUnion:
+		return readVariant(r, c, n)
 	case schemas.FormNull:
 		for range n {
 			c.AppendNull()

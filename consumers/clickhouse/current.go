@@ -142,8 +142,8 @@ func (c *current) migrate(ctx context.Context, t *table) error {
 		}
 	}
 	steps := append(alterSteps(from.layout, c.layout), "MODIFY COMMENT "+quoteText(m.text()))
-	if err := c.sink.exec(ctx, "ALTER TABLE "+c.rowsTable()+" "+strings.Join(steps, ", ")); err != nil {
-		return fmt.Errorf("alter table %s: %w", c.rowsTable(), err)
+	if err := c.sink.define(ctx, "ALTER TABLE "+c.rowsTable()+" "+strings.Join(steps, ", ")); err != nil {
+		return cannotConvert(fmt.Errorf("alter table %s: %w", c.rowsTable(), err))
 	}
 	return c.createView(ctx, "CREATE OR REPLACE VIEW")
 }
@@ -163,7 +163,7 @@ func (c *current) create(ctx context.Context, m meta) error {
 		"CREATE TABLE IF NOT EXISTS " + c.rowsTable() + " (\n" + strings.Join(columns, ",\n") + ")\nENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY (" +
 			strings.Join(keys, ", ") + ") SETTINGS " + dedupWindow + "\nCOMMENT " + quoteText(m.text()),
 	} {
-		if err := c.sink.exec(ctx, sql); err != nil {
+		if err := c.sink.define(ctx, sql); err != nil {
 			return fmt.Errorf("create table %s: %w", c.rowsTable(), err)
 		}
 	}

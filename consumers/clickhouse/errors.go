@@ -89,6 +89,14 @@ func classify(err error) error {
 	return &consumers.Error{Class: v.class, Err: err, Remedy: v.remedy}
 }
 
+// cannotConvert stops on a change of a table that the server cannot make, such as that of a union's int into a double.
+func cannotConvert(err error) error {
+	if code, _, _ := exception(err); code != 70 {
+		return err
+	}
+	return &consumers.Error{Class: consumers.Stop, Err: err, Remedy: "make the schema compatible, or replay the topic into a new table"}
+}
+
 func isStale(err error) bool {
 	code, _, _ := exception(err)
 	return stale[code] || code == 60

@@ -112,7 +112,7 @@ func (l *layout) allowTombstones() {
 	l.tombstones = true
 	for i := range l.columns {
 		c := &l.columns[i]
-		if c.presence || c.many || c.nullable {
+		if c.presence || c.many || c.nullable || strings.HasPrefix(c.typ, "Variant(") {
 			continue
 		}
 		if inner, ok := strings.CutPrefix(c.typ, "LowCardinality("); ok {
@@ -169,6 +169,8 @@ func bareType(c *schemas.Column) (string, error) {
 		return "Map(String, " + inner + ")", err
 	case schemas.FormRecord:
 		return tupleType(c, false)
+	case schemas.FormUnion:
+		return variantType(c)
 	}
 	return "", fmt.Errorf("a %s has no column type here", describeUnion(t))
 }

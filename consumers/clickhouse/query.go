@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // Rows receives the result of a query: the columns once, then every row as text. A NULL is nil.
@@ -69,6 +71,9 @@ func text(v reflect.Value, numbers, inside bool) *string {
 	}
 	if !v.IsValid() {
 		return nil
+	}
+	if v, ok := v.Interface().(clickhouse.Variant); ok {
+		return text(reflect.ValueOf(v.Any()), false, inside)
 	}
 	if s, ok := known(v.Interface(), inside); ok {
 		return &s

@@ -34,6 +34,9 @@ const everything = `{"type":"record","name":"All","fields":[
        {"name":"u","type":{"type":"string","logicalType":"uuid"}},{"name":"m","type":{"type":"map","values":{"type":"array","items":"double"}}}]}]}]}}},
  {"name":"image","type":["null",{"type":"record","name":"Image","fields":[{"name":"bytes","type":["null","bytes"]},{"name":"path","type":"string"},{"name":"sizes","type":{"type":"array","items":"int"}},
     {"name":"names","type":{"type":"array","items":"string"}},{"name":"meta","type":{"type":"map","values":"string"}},{"name":"more","type":["null",{"type":"map","values":"string"}]}]}],"default":null},
+ {"name":"either","type":["string","int","double",{"type":"array","items":["null","int"]},"Image"]},{"name":"either0","type":["null","long","int","boolean",{"type":"string","logicalType":"uuid"}],"default":null},
+ {"name":"eithers","type":{"type":"array","items":["null","string","double"]}},{"name":"named","type":{"type":"map","values":["int","string"]}},
+ {"name":"wrap","type":["null",{"type":"record","name":"Wrap","fields":[{"name":"it","type":["string","long"]}]}],"default":null},
  {"name":"select","type":"int"},{"name":"nothing","type":"null"}
 ]}`
 
@@ -80,6 +83,9 @@ func fill(c *schemas.Column, n int) {
 			fill(c.Children[1], n+i)
 		}
 		c.AppendItems()
+	case schemas.FormUnion:
+		c.AppendBranch(n % len(c.Children))
+		fill(c.Children[n%len(c.Children)], n/2)
 	case schemas.FormRecord:
 		c.AppendRecord()
 		for _, child := range c.Children {

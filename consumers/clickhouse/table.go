@@ -241,7 +241,7 @@ func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error 
 	if err := t.sink.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(t.sink.conf.Raw)); err != nil {
 		return fmt.Errorf("create database %s: %w", t.sink.conf.Raw, err)
 	}
-	if err := t.sink.exec(ctx, sql.String()); err != nil {
+	if err := t.sink.define(ctx, sql.String()); err != nil {
 		return fmt.Errorf("create table %s: %w", t.fullName(), err)
 	}
 	t.sink.log.Info("created table", "topic", t.topic, "table", t.name)
@@ -272,8 +272,8 @@ func (t *table) evolve(ctx context.Context, l *layout) error {
 	m := *t.meta
 	m.Schema, m.Tombstones = l.schema.String(), l.tombstones
 	steps := append(alterSteps(old, l), "MODIFY COMMENT "+quoteText(m.text()))
-	if err := t.sink.exec(ctx, "ALTER TABLE "+t.fullName()+" "+strings.Join(steps, ", ")); err != nil {
-		return fmt.Errorf("alter table %s: %w", t.fullName(), err)
+	if err := t.sink.define(ctx, "ALTER TABLE "+t.fullName()+" "+strings.Join(steps, ", ")); err != nil {
+		return cannotConvert(fmt.Errorf("alter table %s: %w", t.fullName(), err))
 	}
 	t.sink.log.Info("changed table to a new schema", "topic", t.topic, "table", t.name, "columns", len(l.columns))
 	t.meta = &m
