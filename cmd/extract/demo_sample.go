@@ -106,20 +106,16 @@ func (d *demo) generate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return db.Exec(ctx, grants(d.file.Password))
+	return db.Exec(ctx, demoRoleSQL(d.file.Password))
 }
 
-// grants makes the role that extract uses, with what it needs and no more: replication, and reading. The publication is made by the owner of
-// the tables, so the role need not own anything.
-func grants(password string) string {
-	return strings.ReplaceAll(`
+// demoRoleSQL makes the role that extract uses, with what it needs and no more: replication, and reading (sampleGrants).
+func demoRoleSQL(password string) string {
+	return `
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'extract') THEN CREATE ROLE extract LOGIN REPLICATION; END IF;
 END $$;
-ALTER ROLE extract PASSWORD '{password}';
-GRANT USAGE ON SCHEMA person, production, sales TO extract;
-GRANT SELECT ON ALL TABLES IN SCHEMA person, production, sales TO extract;
-CREATE PUBLICATION extract_sql FOR TABLES IN SCHEMA person, production, sales WITH (publish_via_partition_root = true);`, "{password}", password)
+ALTER ROLE extract PASSWORD '` + password + `';` + sampleGrants
 }
 
 // writeConfig writes the example's configuration, schemas and SQL into the folder, where a person can read them and other commands find them.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -193,22 +194,43 @@ func (p *pipeline) consumerPart() part {
 	}}
 }
 
-// datasetPart keeps the dataset's SQL in place: it waits for the tables that the SQL reads and ends when everything is applied.
+// datasetPause is how long the dataset's SQL waits after ClickHouse has refused it, before it is tried again.
+const datasetPause = 15 * time.Second
+
+// datasetPart puts the dataset's SQL in place: it waits for the tables that the SQL reads and ends when everything is applied. A statement that
+// ClickHouse refuses pauses it, is said once, and is tried again until somebody has repaired the reason.
 func (p *pipeline) datasetPart() part {
-	return part{"dataset", func(ctx context.Context) error {
-		var all []clickhouse.SQLFile
-		for _, path := range p.c.Dataset.SQL {
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return usageError{fmt.Errorf("%s: dataset.sql: %w", p.c.path, err)}
+	const name = "dataset"
+	return part{name, func(ctx context.Context) error {
+		for last := ""; ; {
+			err := p.applyDataset(ctx)
+			if err == nil || ctx.Err() != nil {
+				p.live.ended(name, nil)
+				return nil
 			}
-			all = append(all, clickhouse.SQLFile{Name: filepath.Base(path), Text: string(text)})
+			p.live.ended(name, err)
+			if err.Error() != last {
+				last = err.Error()
+				p.log.Error("paused", "part", name, "err", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(datasetPause):
+			}
 		}
-		if err := p.sink.ApplySQL(ctx, all); err != nil && ctx.Err() == nil {
-			return err
-		}
-		return nil
 	}}
+}
+
+func (p *pipeline) applyDataset(ctx context.Context) error {
+	var all []clickhouse.SQLFile
+	for _, path := range p.c.Dataset.SQL {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("%s: dataset.sql: %w", p.c.path, err)
+		}
+		all = append(all, clickhouse.SQLFile{Name: filepath.Base(path), Text: string(text)})
+	}
+	return p.sink.ApplySQL(ctx, all)
 }
 
 // runParts runs the parts until ctx ends or all have ended. A part that fails does not stop the others: what can go on goes on, the

@@ -19,7 +19,7 @@ type liveStatus struct {
 	mu        sync.Mutex // guards everything below
 	producers map[string]*producers.Status
 	consuming *consumers.Status
-	failed    map[string]error // parts that ended with an error
+	failed    map[string]error // parts that ended or paused with an error
 }
 
 func newLiveStatus(prefix string) *liveStatus {
@@ -46,12 +46,15 @@ func (l *liveStatus) consumer() *consumers.Status {
 	return l.consuming
 }
 
+// ended notes the error that a part has ended or paused with; nil when it goes on or is done.
 func (l *liveStatus) ended(part string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.failed[part] = err
+	if err == nil {
+		delete(l.failed, part)
+		return
 	}
+	l.failed[part] = err
 }
 
 // processStatus is the answer of /status.
