@@ -3,15 +3,12 @@ package clickhouse
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 
-	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -31,156 +28,6 @@ type current struct {
 	keys   []column
 	after  int // index of the field in the envelope
 	before int
-}
-
-// openCurrent returns the current table of a topic, nil when the topic carries no changes or its records have no key. It creates or changes table
-// and view so that they fit the schema.
-func (s *Sink) openCurrent(ctx context.Context, t *table, value, key *schemas.Schema) (*current, error) {
-	if key == nil || key.Root.Kind != schemas.Record || len(key.Root.Fields) == 0 {
-		return nil, nil
-	}
-	c := &current{sink: s, name: t.name, after: -1, before: -1}
-	row := c.findRow(value)
-	if row == nil {
-		return nil, nil
-	}
-	if err := c.layOut(row, key); err != nil {
-		return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("current rows of %s: %w", t.topic, err)}
-	}
-	if err := c.migrate(ctx, t); err != nil {
-		return nil, fmt.Errorf("current rows of %s: %w", t.topic, err)
-	}
-	return c, nil
-}
-
-// findRow is the type of the rows in an envelope of changes, nil when the schema is none.
-func (c *current) findRow(value *schemas.Schema) *schemas.Type {
-	var row *schemas.Type
-	for i, f := range value.Root.Fields {
-		inner, _, optional := f.Type.Optional()
-		switch {
-		case f.Name == "after" && optional && inner.Kind == schemas.Record:
-			c.after, row = i, inner
-		case f.Name == "before" && optional && inner.Kind == schemas.Record:
-			c.before = i
-		}
-	}
-	op, hasOp := value.Root.Field("op")
-	source, hasSource := value.Root.Field("source")
-	if c.after < 0 || c.before < 0 || !hasOp || !hasSource || op.Type.Kind != schemas.String || source.Type.Kind != schemas.Record {
-		return nil
-	}
-	return row
-}
-
-func (c *current) layOut(row *schemas.Type, key *schemas.Schema) error {
-	s, err := schemas.New(row)
-	if err != nil {
-		return err
-	}
-	if c.layout, err = newLayout(s); err != nil {
-		return err
-	}
-	for _, f := range key.Root.Fields {
-		i := slices.IndexFunc(c.layout.columns, func(col column) bool { return col.name == f.Name && !col.presence })
-		if i < 0 {
-			return fmt.Errorf("the key's field %s is no column of the row", f.Name)
-		}
-		k := &c.layout.columns[i]
-		if k.nullable { // a key has no nulls
-			k.nullable = false
-			k.wire = strings.TrimSuffix(strings.TrimPrefix(k.wire, "Nullable("), ")")
-			k.typ = strings.Replace(k.typ, "Nullable("+k.wire+")", k.wire, 1)
-		}
-		c.keys = append(c.keys, *k)
-	}
-	return nil
-}
-
-func (c *current) rowsTable() string {
-	return quoteName(c.sink.conf.Current) + "." + quoteName(rowsPrefix+c.name)
-}
-
-func (c *current) view() string { return quoteName(c.sink.conf.Current) + "." + quoteName(c.name) }
-
-func (c *current) truncations() string {
-	return quoteName(c.sink.conf.Current) + "." + quoteName(truncations)
-}
-
-// migrate creates what is missing, adds and widens columns, and makes the view anew where the columns have changed. The raw table's owner holds its
-// mutex, so within this process one goroutine does it at a time.
-func (c *current) migrate(ctx context.Context, t *table) error {
-	rows, err := c.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(c.sink.conf.Current)+
-		" AND name = "+quoteText(rowsPrefix+c.name), 1)
-	if err != nil {
-		return classify(err)
-	}
-	m := meta{Topic: t.topic, TopicID: t.meta.TopicID, Generation: t.meta.Generation, Schema: c.layout.schema.String()}
-	if len(rows) == 0 {
-		return c.create(ctx, m)
-	}
-	var old meta
-	if err := json.Unmarshal([]byte(rows[0][0]), &old); err != nil || old.Topic != t.topic {
-		return &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s was not made for topic %s", c.rowsTable(), t.topic), Remedy: "rename it"}
-	}
-	if old.Schema == m.Schema {
-		return c.createView(ctx, "CREATE VIEW IF NOT EXISTS")
-	}
-	from := &current{sink: c.sink, name: c.name}
-	oldSchema, err := schemas.Parse(old.Schema)
-	if err != nil {
-		return fmt.Errorf("comment of table %s: %w", c.rowsTable(), err)
-	}
-	if from.layout, err = newLayout(oldSchema); err != nil {
-		return err
-	}
-	for _, k := range c.keys { // keys were laid out without nulls
-		for i := range from.layout.columns {
-			if o := &from.layout.columns[i]; o.name == k.name && strings.Contains(o.typ, "Nullable("+k.wire+")") {
-				o.typ = k.typ
-			}
-		}
-	}
-	steps := append(alterSteps(from.layout, c.layout), "MODIFY COMMENT "+quoteText(m.text()))
-	if err := c.sink.define(ctx, "ALTER TABLE "+c.rowsTable()+" "+strings.Join(steps, ", ")); err != nil {
-		return cannotConvert(fmt.Errorf("alter table %s: %w", c.rowsTable(), err))
-	}
-	return c.createView(ctx, "CREATE OR REPLACE VIEW")
-}
-
-func (c *current) create(ctx context.Context, m meta) error {
-	var columns, keys []string
-	for _, col := range c.layout.columns {
-		columns = append(columns, quoteName(col.name)+" "+col.typ)
-	}
-	for _, k := range c.keys {
-		keys = append(keys, quoteName(k.name))
-	}
-	columns = append(columns, "`_version` UInt128", "`_deleted` UInt8", "`_unknown` Array(String)", "`_partition` Int32", "`_offset` Int64")
-	for _, sql := range []string{
-		"CREATE DATABASE IF NOT EXISTS " + quoteName(c.sink.conf.Current),
-		"CREATE TABLE IF NOT EXISTS " + c.truncations() + " (`table` String, `_version` UInt128) ENGINE = ReplacingMergeTree(_version) ORDER BY `table`",
-		"CREATE TABLE IF NOT EXISTS " + c.rowsTable() + " (\n" + strings.Join(columns, ",\n") + ")\nENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY (" +
-			strings.Join(keys, ", ") + ") SETTINGS " + dedupWindow + "\nCOMMENT " + quoteText(m.text()),
-	} {
-		if err := c.sink.define(ctx, sql); err != nil {
-			return fmt.Errorf("create table %s: %w", c.rowsTable(), err)
-		}
-	}
-	return c.createView(ctx, "CREATE VIEW IF NOT EXISTS")
-}
-
-func (c *current) createView(ctx context.Context, create string) error {
-	var columns []string
-	for _, col := range c.layout.columns {
-		columns = append(columns, quoteName(col.name))
-	}
-	sql := create + " " + c.view() + " AS SELECT " + strings.Join(columns, ", ") + " FROM " + c.rowsTable() +
-		" FINAL WHERE _version >= (SELECT max(_version) FROM " + c.truncations() + " WHERE `table` = " + quoteText(c.name) + ")"
-	if err := c.sink.exec(ctx, sql); err != nil {
-		return fmt.Errorf("create view %s: %w", c.view(), err)
-	}
-	return nil
 }
 
 // version is a UInt128, the higher half first.

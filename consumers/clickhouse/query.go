@@ -57,6 +57,41 @@ func (s *Sink) Query(ctx context.Context, sql string, rows Rows) error {
 	return nil
 }
 
+// hasResult tells whether a statement answers with rows. The others answer with nothing, which the client cannot tell from a broken connection.
+func hasResult(sql string) bool {
+	words := strings.FieldsFunc(strings.ToUpper(uncommented(sql)), func(r rune) bool { return r < 'A' || r > 'Z' })
+	if len(words) == 0 {
+		return true
+	}
+	switch words[0] {
+	case "ALTER", "ATTACH", "BACKUP", "CREATE", "DELETE", "DETACH", "DROP", "EXCHANGE", "GRANT", "INSERT", "OPTIMIZE", "RENAME", "REPLACE", "RESTORE", "REVOKE",
+		"SET", "SYSTEM", "TRUNCATE", "UNDROP", "UPDATE", "USE":
+		return false
+	}
+	return true
+}
+
+// uncommented is a statement without the comments before it.
+func uncommented(sql string) string {
+	for {
+		sql = strings.TrimSpace(sql)
+		end := ""
+		switch {
+		case strings.HasPrefix(sql, "--"), strings.HasPrefix(sql, "#"):
+			end = "\n"
+		case strings.HasPrefix(sql, "/*"):
+			end = "*/"
+		default:
+			return sql
+		}
+		_, rest, found := strings.Cut(sql, end)
+		if !found {
+			return ""
+		}
+		sql = rest
+	}
+}
+
 // text renders a value as ClickHouse's own client does, nil for NULL. Inside of arrays, maps and tuples text is quoted. Bytes are text unless they
 // are numbers.
 func text(v reflect.Value, numbers, inside bool) *string {
