@@ -92,7 +92,7 @@ func (l *liveStatus) health() error { return unhealthy(l.report()) }
 
 func unhealthy(s processStatus) error {
 	for part, err := range s.Failed {
-		return fmt.Errorf("%s has stopped: %s", part, err)
+		return fmt.Errorf("%s does not work: %s", part, err)
 	}
 	for _, src := range s.Sources {
 		if src.State == producers.Paused || src.State == producers.Retrying {
