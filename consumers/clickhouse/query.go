@@ -22,11 +22,23 @@ type Rows interface {
 
 // Query runs one SQL statement for a person and gives its result to rows as text, as it comes.
 func (s *Sink) Query(ctx context.Context, sql string, rows Rows) error {
-	result, err := s.conn.Query(ctx, strings.TrimRight(strings.TrimSpace(sql), ";"))
+	sql = strings.TrimRight(strings.TrimSpace(sql), ";")
+	if !hasResult(sql) {
+		if err := s.conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("query clickhouse: %w", err)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	result, err := s.conn.Query(ctx, sql)
 	if err != nil {
+		cancel()
 		return fmt.Errorf("query clickhouse: %w", err)
 	}
-	defer result.Close()
+	defer func() {
+		cancel() // or Close would read what is left to its end
+		result.Close()
+	}()
 	var names, types []string
 	var dests []any
 	for _, c := range result.ColumnTypes() {
