@@ -45,8 +45,8 @@ func (c *changer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case c.paused <- struct{}{}:
 		default:
 		}
-		c.moving.Lock()   // wait for the change under way
-		c.moving.Unlock() //nolint:staticcheck // nothing is done inside
+		c.moving.Lock() // waits for the change under way
+		defer c.moving.Unlock()
 	}
 	fmt.Fprintln(w, "ok")
 }
