@@ -62,6 +62,8 @@ func (k *Kafka) open(asked, last int) error {
 			"message.max.bytes":            maxRecordBatch,
 			"log.retention.ms":             "-1",
 			"group.min.session.timeout.ms": "100",
+			// Compaction is off: kfake's does not stop at open transactions, and one that is aborted later would take the position before it along.
+			"log.cleaner.backoff.ms": "315360000000", // ten years
 		}),
 		kfake.WithLogger(kafkaLog{k.o.Log}),
 	}

@@ -111,7 +111,7 @@ func (b *builder) appendChange(t *table, c *change, before, after *tuple, tombst
 	if err := b.appendRecord(t, &deleted, before, nil, before, nil); err != nil {
 		return err
 	}
-	// The new row keeps `before`, the only record of a create that does: unchanged values are found under the old key.
+	// The new row keeps `before`, the only record of a create that does: it names the row it was.
 	if err := b.appendRecord(t, &created, after, before, before, after); err != nil {
 		return err
 	}

@@ -154,6 +154,9 @@ func (t *tuple) fillUnchanged(old *tuple) {
 	}
 }
 
+// incomplete tells whether there is a column that the server did not send.
+func (t *tuple) incomplete() bool { return bytes.IndexByte(t.state, valueUnchanged) >= 0 }
+
 // appendUnchanged appends the array of the columns that were not sent.
 func (p *rowPlan) appendUnchanged(dst []byte, t *tuple) []byte {
 	if n := bytes.Count(t.state, []byte{valueUnchanged}); n > 0 {

@@ -51,6 +51,8 @@ type stream struct {
 	discover                           bool // the stream has met a table that is not copied yet
 
 	old, row tuple
+
+	side *pgconn.PgConn // for rows that get another key; nil until there is one
 }
 
 // followed is a relation of the stream.
@@ -71,6 +73,11 @@ func (w *stream) run(ctx context.Context) error {
 	wake := context.AfterFunc(ctx, func() { _ = w.conn.Conn().SetReadDeadline(time.Unix(1, 0)) })
 	defer wake()
 	defer func() { _ = w.status() }() // the connection may be gone
+	defer func() {
+		if w.side != nil {
+			w.source.hangUp(ctx, w.side)
+		}
+	}()
 	for {
 		if w.starved || w.conn.Frontend().ReadBufferLen() == 0 {
 			w.starved = false
@@ -344,6 +351,10 @@ func (w *stream) rowChange(ctx context.Context, at LSN, kind byte, m *message) e
 	}
 	if before != nil && after != nil && f.table.full {
 		after.fillUnchanged(before)
+	} else if before != nil && after != nil && after.incomplete() && !f.table.plan.sameKey(before, after) {
+		if err := w.completeMoved(ctx, f.table, after); err != nil {
+			return err
+		}
 	}
 	w.b.addChange(f.table, &w.at, before, after, w.source.config.Tombstones)
 	if w.b.full() {

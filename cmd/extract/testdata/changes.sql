@@ -1,7 +1,5 @@
 -- Random changes over every table with a primary key, whatever the database: a column of a row takes the value that another row has, a row
--- is deleted, a deleted row comes back, a row moves to another key (where no value is so long that Postgres leaves it out of the change: that takes
--- REPLICA IDENTITY FULL). extract.changes says how many rows are changed. Foreign keys and
--- triggers are off, so the changes are what a restored or badly kept database could hold, not what the application would do.
+-- is deleted, a deleted row comes back, a row moves to another key. extract.changes says how many rows are changed. Foreign keys and triggers are off, so the changes are what a restored or badly kept database could hold, not what the application would do.
 SET session_replication_role = replica;
 SELECT setseed(current_setting('extract.seed')::float);
 DO $$
@@ -14,8 +12,7 @@ BEGIN
       (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a' AND NOT (a.attnum = ANY (i.indkey))) AS others,
       (SELECT a.attname::text FROM pg_attribute a
-        WHERE a.attrelid = c.oid AND i.indnatts = 1 AND a.attnum = i.indkey[0] AND a.attidentity <> 'a' AND a.atttypid = 'int4'::regtype
-          AND (c.reltoastrelid = 0 OR pg_relation_size(c.reltoastrelid) = 0)) AS number_key
+        WHERE a.attrelid = c.oid AND i.indnatts = 1 AND a.attnum = i.indkey[0] AND a.attidentity <> 'a' AND a.atttypid = 'int4'::regtype) AS number_key
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
     WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema');
   FOR t IN SELECT * FROM work_tables LOOP
