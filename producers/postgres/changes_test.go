@@ -98,6 +98,48 @@ func TestRowThatGotAnotherKeyAndIsGone(t *testing.T) {
 	r.stop()
 }
 
+// TestRowThatGotAnotherKeyIsAwaited changes a key in a transaction whose commit waits for a standby that is not there: the stream has it, and no query sees
+// it yet.
+func TestRowThatGotAnotherKeyIsAwaited(t *testing.T) {
+	s := newStack(t)
+	s.exec("create table doc (id int primary key, n int, body text)")
+	s.exec("insert into doc values (1, 0, " + toasted + ")")
+	body := s.text("select body from doc")
+	r := s.run(s.config())
+	s.last("public.doc", 0, 1)
+
+	other := s.connect()
+	s.exec("alter system set synchronous_standby_names = 'nobody'")
+	reset := func() {
+		s.exec("alter system reset synchronous_standby_names")
+		s.exec("select pg_reload_conf()")
+	}
+	t.Cleanup(reset)
+	s.exec("select pg_reload_conf()")
+	s.eventually("commits wait", func() bool { return s.text("select current_setting('synchronous_standby_names')") == "nobody" })
+	updated := make(chan error, 1)
+	go func() {
+		_, err := other.Exec(t.Context(), "update doc set id = 2")
+		updated <- err
+	}()
+	s.eventually("the commit waits", func() bool {
+		return s.text("select count(*) from pg_stat_activity where wait_event = 'SyncRep'") != "0"
+	})
+	s.eventually("the stream asks whether it is visible", func() bool {
+		return s.text("select count(*) from pg_stat_activity where query like '%txid_visible_in_snapshot%' and pid <> pg_backend_pid()") != "0"
+	})
+	reset()
+	if err := <-updated; err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range s.last("public.doc", 1, 2) {
+		if e.op == "c" && (len(e.unchanged) != 0 || e.after["body"] != body) {
+			t.Errorf("unchanged %v, %d bytes of the body", e.unchanged, len(e.after["body"]))
+		}
+	}
+	r.stop()
+}
+
 func TestKeyThatIsToasted(t *testing.T) {
 	s := newStack(t)
 	s.exec("create table k (name text primary key, n int)")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -42,6 +44,9 @@ func (w *stream) completeMoved(ctx context.Context, t *table, row *tuple) error 
 			}
 			w.side = conn
 		}
+		if err := w.awaitVisible(ctx); err != nil {
+			return err
+		}
 		result := w.side.ExecParams(ctx, sql, key, nil, nil, nil).Read()
 		if refused, ok := errors.AsType[*pgconn.PgError](result.Err); ok && !w.side.IsClosed() {
 			w.source.log.Warn("values of a row with another key are not to be had", "table", t.schema+"."+t.name, "position", w.commit, "err", refused)
@@ -60,4 +65,30 @@ func (w *stream) completeMoved(ctx context.Context, t *table, row *tuple) error 
 		}
 		return nil
 	})
+}
+
+// visible tells whether a transaction, by the 32 bits of its number, is visible to a query that begins now. The upper bits are those that bring
+// it nearest to the newest number.
+const visible = `WITH s AS (SELECT txid_current_snapshot() AS now),
+x AS (SELECT now, txid_snapshot_xmax(now) AS newest, (txid_snapshot_xmax(now) & ~4294967295::bigint) | $1::bigint AS id FROM s)
+SELECT txid_visible_in_snapshot(CASE WHEN id > newest + 2147483648 THEN id - 4294967296 WHEN id < newest - 2147483648 THEN id + 4294967296 ELSE id END, now) FROM x`
+
+// awaitVisible waits until queries see the transaction that is being read. The server streams a transaction once its commit is in the WAL, which is a
+// moment before anybody sees it, and as long as a synchronous standby takes.
+func (w *stream) awaitVisible(ctx context.Context) error {
+	xid := [][]byte{strconv.AppendUint(nil, uint64(w.at.xid), 10)}
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		result := w.side.ExecParams(ctx, visible, xid, nil, nil, nil).Read()
+		if result.Err != nil {
+			return fmt.Errorf("wait until transaction %d is visible: %w", w.at.xid, result.Err)
+		}
+		if len(result.Rows) == 1 && string(result.Rows[0][0]) == "t" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 }
