@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -111,7 +112,7 @@ type part struct {
 func (p *pipeline) producerParts(once bool, kinds ...string) ([]part, error) {
 	var parts []part
 	for _, s := range p.c.Sources {
-		if len(kinds) > 0 && !contains(kinds, s.kind()) {
+		if len(kinds) > 0 && !slices.Contains(kinds, s.kind()) {
 			continue
 		}
 		made, err := p.sourceParts(s, once)
@@ -124,15 +125,6 @@ func (p *pipeline) producerParts(once bool, kinds ...string) ([]part, error) {
 		return nil, usageError{fmt.Errorf("%s has no source of kind %s", p.c.path, strings.Join(kinds, ", "))}
 	}
 	return parts, nil
-}
-
-func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 func (p *pipeline) sourceParts(s SourceConfig, once bool) ([]part, error) {
