@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"adventureworks.example/extract/producers"
@@ -116,21 +117,35 @@ func TestRowThatGotAnotherKeyIsAwaited(t *testing.T) {
 	}
 	t.Cleanup(reset)
 	s.exec("select pg_reload_conf()")
-	s.eventually("commits wait", func() bool { return s.text("select current_setting('synchronous_standby_names')") == "nobody" })
+	// The sessions read the new configuration one by one, and commits wait only when the checkpointer has: another commit has to show it.
+	waiting := func() string { return s.text("select count(*) from pg_stat_activity where wait_event = 'SyncRep'") }
+	scout, first := make(chan error, 1), s.connect()
+	var released atomic.Bool
+	go func() {
+		for n := 0; ; n++ {
+			_, err := first.Exec(t.Context(), fmt.Sprintf("comment on database postgres is '%d'", n))
+			if err != nil || released.Load() {
+				scout <- err
+				return
+			}
+		}
+	}()
+	s.eventually("commits wait", func() bool { return waiting() == "1" })
 	updated := make(chan error, 1)
 	go func() {
 		_, err := other.Exec(t.Context(), "update doc set id = 2")
 		updated <- err
 	}()
-	s.eventually("the commit waits", func() bool {
-		return s.text("select count(*) from pg_stat_activity where wait_event = 'SyncRep'") != "0"
-	})
+	s.eventually("the commit waits", func() bool { return waiting() == "2" })
 	s.eventually("the stream asks whether it is visible", func() bool {
 		return s.text("select count(*) from pg_stat_activity where query like '%txid_visible_in_snapshot%' and pid <> pg_backend_pid()") != "0"
 	})
+	released.Store(true)
 	reset()
-	if err := <-updated; err != nil {
-		t.Fatal(err)
+	for _, wrote := range []chan error{updated, scout} {
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, e := range s.last("public.doc", 1, 2) {
 		if e.op == "c" && (len(e.unchanged) != 0 || e.after["body"] != body) {
