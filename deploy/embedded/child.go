@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -15,14 +17,30 @@ func RunChild() {
 	if library == "" {
 		return
 	}
-	// What ClickHouse starts is nobody's child of ours.
-	if err := os.Unsetenv(childVariable); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	if err := serveLibrary(library, os.Args[1:]); err != nil {
+	if err := beClickHouse(library, os.Getenv(forwardVariable)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// beClickHouse serves until ClickHouse has ended. When its clients cannot be served the process ends.
+func beClickHouse(library, forward string) error {
+	// What ClickHouse starts is nobody's child of ours.
+	if err := errors.Join(os.Unsetenv(childVariable), os.Unsetenv(forwardVariable)); err != nil {
+		return err
+	}
+	forwarders, err := parseForward(forward)
+	if err != nil {
+		return err
+	}
+	for _, f := range forwarders {
+		go func() { // it ends with the process
+			if err := f.run(context.Background()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}()
+	}
+	return serveLibrary(library, os.Args[1:])
 }

@@ -70,16 +70,25 @@ func waitForPredecessor(ctx context.Context, path string) (*os.File, error) {
 func (c *ClickHouse) start(ctx context.Context, lock *os.File) error {
 	defer lock.Close() // the child keeps it
 	path, env := c.engines.clickhouse, []string(nil)
+	tcp, web := c.tcp, c.http // where the engine itself listens
+	if c.engines.library {
+		inner, err := FreePorts(2)
+		if err != nil {
+			return fmt.Errorf("start clickhouse: %w", err)
+		}
+		tcp, web = inner[0], inner[1]
+	}
 	args := []string{
 		"--path=" + filepath.Join(c.dir, "data"),
-		"--tcp_port=" + strconv.Itoa(c.tcp),
-		"--http_port=" + strconv.Itoa(c.http),
+		"--tcp_port=" + strconv.Itoa(tcp),
+		"--http_port=" + strconv.Itoa(web),
 		"--listen_host=127.0.0.1",
 		// It reads standard input until that closes, which the parent's end brings about.
 		"--query=SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', 'LineAsString') FORMAT Null",
 	}
 	if c.engines.library {
-		env = []string{childVariable + "=" + c.engines.clickhouse}
+		env = []string{childVariable + "=" + c.engines.clickhouse,
+			forwardVariable + "=" + forwardText([2]string{c.Addr(), loopback(tcp)}, [2]string{loopback(c.http), loopback(web)})}
 		self, err := os.Executable()
 		if err != nil {
 			return fmt.Errorf("start clickhouse: %w", err)
