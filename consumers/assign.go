@@ -56,11 +56,15 @@ func (r *runner) handle(ctx context.Context, e event) {
 		}
 		r.parts[p.key()] = p
 		resume[p.Topic] = append(resume[p.Topic], p.Partition.Partition)
-		r.o.Status.set(p.Partition, func(s *PartitionStatus) { s.State = "running" })
+		r.o.Status.set(p.Partition, (*PartitionStatus).pass)
 		r.publish(p)
 	}
 	r.cl.ResumeFetchPartitions(resume)
 	r.commitAt = time.Time{}
+	if len(e.assigned) > 0 {
+		r.kafkaPassed("read")
+		r.keepWaiting()
+	}
 }
 
 func (r *runner) revoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
@@ -138,16 +142,16 @@ func (r *runner) place(ctx context.Context, p *part, at kadm.OffsetResponse) err
 // ask asks the sink where to go on, for as long as it takes.
 func (r *runner) ask(ctx context.Context, p Partition) (int64, error) {
 	backoff := 100 * time.Millisecond
-	for last := ""; ; {
+	for failed := false; ; failed = true {
 		next, err := r.o.Sink.Next(ctx, p)
 		if err == nil {
+			if failed {
+				r.episodes.Passed(waiter(p))
+			}
 			return next, nil
 		}
-		r.o.Metrics.failed(p.Topic, "ask", Classify(err))
-		r.o.Status.set(p, func(s *PartitionStatus) { s.State, s.Err, s.ErrAt = "paused", err.Error(), time.Now() })
-		if err.Error() != last && ctx.Err() == nil {
-			last = err.Error()
-			r.log.Error("cannot ask the sink where to go on, trying again", "topic", p.Topic, "partition", p.Partition, "err", err)
+		if ctx.Err() == nil {
+			r.failed(p, "ask", fmt.Errorf("ask where to go on in %s: %w", p, err))
 		}
 		select {
 		case <-ctx.Done():

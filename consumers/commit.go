@@ -36,6 +36,7 @@ func (r *runner) commit(ctx context.Context, commits map[*part]Range) bool {
 	r.o.Metrics.committed(time.Since(began))
 	if err == nil {
 		r.backoff = 0
+		r.kafkaPassed("commit")
 		for p := range commits {
 			p.dirty = false
 		}
@@ -87,8 +88,8 @@ func zombie(err error) bool {
 // refuse deals with a commit that was not taken. Nothing was begun on the strength of it. A zombie drops all it has: the client joins the
 // group anew, which is told by a lost and an assigned event. Any other error passes, or ends in a rebalance, so it is tried again.
 func (r *runner) refuse(err error) {
-	r.o.Metrics.failed("", "commit", Retry)
 	if zombie(err) {
+		r.o.Metrics.failed("", "commit", err, Retry)
 		r.log.Warn("another process has the partitions, dropping what was read of them", "err", err)
 		r.o.Metrics.fence()
 		for _, p := range r.parts {
@@ -99,7 +100,7 @@ func (r *runner) refuse(err error) {
 	r.backoff = min(max(2*r.backoff, 50*time.Millisecond), time.Second)
 	r.commitAt = time.Now().Add(r.backoff)
 	if !errors.Is(err, kerr.RebalanceInProgress) {
-		r.log.Warn("cannot commit offsets, trying again", "err", err)
+		r.kafkaFailed("commit", fmt.Errorf("commit offsets of group %s: %w", r.o.Group, err))
 	}
 }
 

@@ -75,7 +75,7 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%v is %s, want %s", c.err, got, c.want)
 		}
 	}
-	if got := (&Error{Class: Pause, Err: io.EOF, Remedy: "look"}).Error(); got != "EOF: look" {
+	if got := (&Error{Class: Pause, Err: io.EOF, Remedy: "look"}).Error(); got != "EOF; look" {
 		t.Errorf("error is %q", got)
 	}
 }
@@ -134,7 +134,7 @@ func TestMetricsRegisterOnce(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := NewMetrics(reg)
 	m.wrote("t", Written{Stored: 2, Rejected: 1}, time.Second)
-	m.failed("t", "write", Pause)
+	m.failed("t", "write", io.EOF, Pause)
 	(*Metrics)(nil).wrote("t", Written{}, 0)
 	families, err := reg.Gather()
 	if err != nil || len(families) < 4 {

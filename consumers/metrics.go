@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"adventureworks.example/extract/faults"
 )
 
 // Metrics are the consumers' counters. Make them with NewMetrics; a nil *Metrics counts nothing.
@@ -26,7 +28,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "extract_consumer_bytes_total",
 			Help: "Bytes of the records read and of the blocks written."}, []string{"topic", "stage"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "extract_consumer_errors_total",
-			Help: "Errors by stage and class."}, []string{"topic", "stage", "class"}),
+			Help: "Errors by stage, class, place and fault, see docs/errors.md."}, []string{"topic", "stage", "class", "place", "fault"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "extract_consumer_seconds",
 			Help: "Time of a commit of offsets and of a write.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}, []string{"stage"}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_lag",
@@ -40,9 +42,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) failed(topic, stage string, class Class) {
+func (m *Metrics) failed(topic, stage string, err error, class Class) {
 	if m != nil {
-		m.errors.WithLabelValues(topic, stage, string(class)).Inc()
+		f, _ := faults.Known(faults.Recognize(err))
+		m.errors.WithLabelValues(topic, stage, string(class), string(f.Place), string(f.Name)).Inc()
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/faults"
 )
 
 // part is one partition that is assigned to this process. It belongs to the runner's loop.
@@ -39,7 +41,6 @@ type part struct {
 	parked   bool
 	until    time.Time     // of the parking
 	patience time.Duration // of the next parking
-	lastErr  string
 }
 
 // recordOverhead is what a record costs in memory beside its key and value.
@@ -55,16 +56,15 @@ func (r *runner) take(f kgo.Fetches) error {
 			return
 		}
 		if errors.Is(err, kerr.FencedInstanceID) {
-			fatal = &Error{Class: Stop, Err: fmt.Errorf("consume as %s of group %s: %w", r.o.Instance, r.o.Group, err),
-				Remedy: "another process runs under this name: give each its own"}
+			fatal = faults.KafkaFenced.With(fmt.Errorf("consume as %s of group %s: %w", r.o.Instance, r.o.Group, err),
+				"another process runs under this name: give each its own")
 			return
 		}
 		if p := r.parts[statusKey{topic, partition}]; p != nil {
-			r.park(p, fmt.Errorf("read %s at offset %d: %w", p.Partition, p.next, err), Classify(err))
+			r.park(p, faults.RecognizeKafka(fmt.Errorf("read %s at offset %d: %w", p.Partition, p.next, err)))
 			return
 		}
-		r.o.Metrics.failed(topic, "read", Classify(err))
-		r.log.Warn("cannot read from kafka, trying again", "topic", topic, "partition", partition, "err", err)
+		r.kafkaFailed("read", fmt.Errorf("read as a member of group %s: %w", r.o.Group, err))
 	})
 	f.EachPartition(func(ft kgo.FetchTopicPartition) {
 		if p := r.parts[statusKey{ft.Topic, ft.Partition}]; p != nil && !p.parked {
@@ -79,7 +79,7 @@ func (r *runner) append(p *part, f kgo.FetchPartition) {
 	rows, bytes := 0, 0
 	for _, rec := range f.Records {
 		if rec.Offset < p.next {
-			r.park(p, fmt.Errorf("read %s: offset %d comes after offset %d: the topic was made again", p.Partition, rec.Offset, p.next-1), Retry)
+			r.park(p, &Error{Class: Retry, Err: fmt.Errorf("read %s: offset %d comes after offset %d: the topic was made again", p.Partition, rec.Offset, p.next-1)})
 			return
 		}
 		p.next = rec.Offset + 1
@@ -160,7 +160,7 @@ func (r *runner) drop(p *part) {
 }
 
 // park stops one partition on an error and forgets what was read of it; unpark tries again from its position.
-func (r *runner) park(p *part, err error, class Class) {
+func (r *runner) park(p *part, err error) {
 	r.drop(p)
 	p.parked = true
 	if p.patience == 0 {
@@ -169,25 +169,13 @@ func (r *runner) park(p *part, err error, class Class) {
 	p.until = time.Now().Add(p.patience)
 	p.patience = min(2*p.patience, r.o.Limits.PauseMax)
 	r.cl.PauseFetchPartitions(map[string][]int32{p.Topic: {p.Partition.Partition}})
-	r.complain(p, "paused", err, class)
+	r.failed(p.Partition, "write", err)
 }
 
 func (r *runner) unpark(p *part) {
 	p.parked, p.next = false, p.position
 	r.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.Topic: {p.Partition.Partition: {Epoch: -1, Offset: p.position}}})
 	r.cl.ResumeFetchPartitions(map[string][]int32{p.Topic: {p.Partition.Partition}})
-}
-
-// complain makes an error known: once in the log for each text, always in the metrics and the status.
-func (r *runner) complain(p *part, state string, err error, class Class) {
-	r.o.Metrics.failed(p.Topic, "write", class)
-	text := err.Error()
-	if text != p.lastErr {
-		p.lastErr = text
-		r.log.Error("partition waits for a repair, trying again", "topic", p.Topic, "partition", p.Partition.Partition,
-			"offset", p.position, "class", string(class), "err", text)
-	}
-	r.o.Status.set(p.Partition, func(s *PartitionStatus) { s.State, s.Err, s.ErrAt = state, text, time.Now() })
 }
 
 // publish makes the partition's progress visible.

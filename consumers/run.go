@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"adventureworks.example/extract/faults"
 )
 
 // dirtyDelay is how long the commit of a finished range waits for the intent of the next one to go along with.
@@ -50,12 +52,13 @@ func Run(ctx context.Context, o Options) error {
 
 // runner is one Run. Its loop, in run, owns every field that is not a channel and not set before the loop starts.
 type runner struct {
-	o       Options
-	log     *slog.Logger
-	cl      *kgo.Client        // the member of the group
-	abandon context.CancelFunc // ends whatever cl waits for
-	side    *kgo.Client        // for requests that are not the member's own
-	adm     *kadm.Client       // on side
+	o        Options
+	log      *slog.Logger
+	episodes *faults.Episodes   // errors that last
+	cl       *kgo.Client        // the member of the group
+	abandon  context.CancelFunc // ends whatever cl waits for
+	side     *kgo.Client        // for requests that are not the member's own
+	adm      *kadm.Client       // on side
 
 	parts    map[statusKey]*part
 	buffered int // bytes read and not yet written, over all partitions
@@ -77,8 +80,13 @@ func newRunner(o Options) *runner {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	episodes := &faults.Episodes{}
+	if o.Status != nil {
+		episodes = &o.Status.episodes
+	}
+	episodes.Tell(o.Log, "topic")
 	return &runner{
-		o: o, log: o.Log, parts: map[statusKey]*part{},
+		o: o, log: o.Log, episodes: episodes, parts: map[statusKey]*part{},
 		fetches: make(chan kgo.Fetches), taken: make(chan struct{}), room: make(chan struct{}),
 		results: make(chan result), events: make(chan event), done: make(chan struct{}),
 	}

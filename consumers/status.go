@@ -4,6 +4,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"adventureworks.example/extract/faults"
 )
 
 // Status is a snapshot of the consumers that any goroutine may read while Run writes it. The zero value is ready.
@@ -12,6 +14,8 @@ type Status struct {
 	parts map[statusKey]*PartitionStatus // assigned to this process; guarded by mu
 	gone  map[statusKey]*PartitionStatus // what the process did in those it has no more; guarded by mu
 	rates map[string]*rate               // by topic, guarded by mu
+
+	episodes faults.Episodes // errors that last; guards itself
 }
 
 type statusKey struct {
@@ -28,8 +32,29 @@ type PartitionStatus struct {
 	Stored    int64 // rows since the process started, by this process
 	Rejected  int64 // rows that went to the dead letters since the process started, by this process
 	State     string
-	Err       string // of the state; empty when all is well
+	Err       string // of the state, without the remedy; empty when all is well
 	ErrAt     time.Time
+	ErrSince  time.Time
+	Fault     faults.Name // of Err, in docs/errors.md; empty when it is not there
+	Class     Class       // of Err
+	Remedy    string      // what a person does about Err
+}
+
+// fail notes an error. ErrSince stays that of the first since all was well.
+func (p *PartitionStatus) fail(state string, err error, class Class) {
+	now := time.Now()
+	if p.Err == "" {
+		p.ErrSince = now
+	}
+	f, _ := faults.Known(faults.Recognize(err))
+	p.State, p.Fault, p.Class, p.ErrAt = state, f.Name, class, now
+	p.Err, p.Remedy = faults.Split(err)
+}
+
+// pass notes that all is well.
+func (p *PartitionStatus) pass() {
+	p.State, p.Err, p.Fault, p.Class, p.Remedy = "running", "", "", "", ""
+	p.ErrAt, p.ErrSince = time.Time{}, time.Time{}
 }
 
 // Lag is how many offsets are behind End.
@@ -44,6 +69,9 @@ type TopicStatus struct {
 	Err              string            // of any partition
 	Partitions       []PartitionStatus // assigned to this process
 }
+
+// Problems are the errors that last now, each once however many partitions wait for its end.
+func (s *Status) Problems() []faults.Problem { return s.episodes.Problems() }
 
 // Topics returns what is known of every topic that is or was assigned to this process, by name.
 func (s *Status) Topics() []TopicStatus {

@@ -128,8 +128,7 @@ func (r *runner) store(ctx context.Context, b Batch) (Written, error) {
 		if err == nil || Classify(err) != Retry || ctx.Err() != nil {
 			return w, err
 		}
-		r.o.Metrics.failed(b.Topic, "write", Retry)
-		r.o.Status.set(b.Partition, func(s *PartitionStatus) { s.State, s.Err, s.ErrAt = "retrying", err.Error(), time.Now() })
+		r.failed(b.Partition, "write", err)
 		select {
 		case <-ctx.Done():
 			return Written{}, err
@@ -175,20 +174,21 @@ func (r *runner) finish(res result) {
 	}
 	if res.err != nil {
 		if !p.parked && !errors.Is(res.err, context.Canceled) {
-			r.park(p, res.err, Classify(res.err))
+			r.park(p, res.err)
 		}
 		return
 	}
 	p.reach(res.batch.End)
 	p.first = p.first && res.written.Stored == 0 // rejected rows make no table
-	p.patience, p.lastErr = 0, ""
+	p.patience = 0
+	r.episodes.Passed(waiter(p.Partition))
 	r.markDirty(p, now)
 	p.notBefore = now.Add(max(r.o.Limits.Pace-res.took, res.took/2))
 	r.o.Metrics.wrote(p.Topic, res.written, res.took)
 	r.o.Status.set(p.Partition, func(s *PartitionStatus) {
 		s.Stored += int64(res.written.Stored)
 		s.Rejected += int64(res.written.Rejected)
-		s.State, s.Err, s.ErrAt = "running", "", time.Time{}
+		s.pass()
 	})
 	r.publish(p)
 }

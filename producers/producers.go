@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -86,16 +87,15 @@ type Dataset struct {
 	ValueID int
 }
 
-// Class says what is done about an error. The vocabulary is the same everywhere.
-type Class string
+// Class says what is done about an error. The vocabulary is that of faults.
+type Class = faults.Class
 
-// The classes. Retry: transient, tried again by itself. Pause: needs a person, tried again slowly and goes on by itself once it is
-// repaired. Reject: this row can never be stored, it goes to the dead letters. Stop: going on would break a promise.
+// The classes, see faults.Class.
 const (
-	Retry  Class = "retry"
-	Pause  Class = "pause"
-	Reject Class = "reject"
-	Stop   Class = "stop"
+	Retry  = faults.Retry
+	Pause  = faults.Pause
+	Reject = faults.Reject
+	Stop   = faults.Stop
 )
 
 // DeadLetter is a row that could not be produced or stored, with everything needed to repair it.

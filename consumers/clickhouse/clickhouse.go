@@ -23,6 +23,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -104,8 +105,7 @@ func (s *Sink) table(topic string) (*table, error) {
 	name := schemas.Table(s.conf.Prefix, topic)
 	for other, t := range s.tables {
 		if t.name == name {
-			return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("topics %s and %s share the table %s", other, topic, name),
-				Remedy: "rename one of the datasets"}
+			return nil, faults.KafkaTopicsCollide.Of(fmt.Errorf("topics %s and %s share the table %s", other, topic, name))
 		}
 	}
 	t := newTable(s, topic, name)
@@ -120,14 +120,14 @@ func (s *Sink) Next(ctx context.Context, p consumers.Partition) (int64, error) {
 		return 0, err
 	}
 	if err := s.dead.ensure(ctx); err != nil {
-		return 0, err
+		return 0, classify(err)
 	}
 	there, err := t.check(ctx, p.TopicID)
 	if err != nil {
-		return 0, err
+		return 0, classify(err)
 	}
 	highest, err := t.highest(ctx, p, there)
-	return highest + 1, err
+	return highest + 1, classify(err)
 }
 
 // Held lists the offsets of the range that the topic's table or the dead letters hold.
@@ -137,11 +137,12 @@ func (s *Sink) Held(ctx context.Context, p consumers.Partition, r consumers.Rang
 		return nil, err
 	}
 	if err := s.dead.ensure(ctx); err != nil {
-		return nil, err
+		return nil, classify(err)
 	}
 	there, err := t.check(ctx, p.TopicID)
 	if err != nil {
-		return nil, err
+		return nil, classify(err)
 	}
-	return t.held(ctx, p, r, there)
+	held, err := t.held(ctx, p, r, there)
+	return held, classify(err)
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -23,7 +23,7 @@ func (s *Sink) openCurrent(ctx context.Context, t *table, value, key *schemas.Sc
 		return nil, nil
 	}
 	if err := c.layOut(row, key); err != nil {
-		return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("current rows of %s: %w", t.topic, err)}
+		return nil, faults.ClickHouseSchema.Of(fmt.Errorf("current rows of %s: %w", t.topic, err))
 	}
 	if err := c.migrate(ctx, t); err != nil {
 		return nil, fmt.Errorf("current rows of %s: %w", t.topic, err)
@@ -99,7 +99,7 @@ func (c *current) migrate(ctx context.Context, t *table) error {
 	}
 	var old meta
 	if err := json.Unmarshal([]byte(rows[0][0]), &old); err != nil || old.Topic != t.topic {
-		return &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s was not made for topic %s", c.rowsTable(), t.topic), Remedy: "rename it"}
+		return faults.ClickHouseTableForeign.Of(fmt.Errorf("table %s was not made for topic %s", c.rowsTable(), t.topic))
 	}
 	if old.Schema == m.Schema {
 		return c.createView(ctx, "CREATE VIEW IF NOT EXISTS")

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -81,7 +82,7 @@ func (d *deadLetters) ready(b consumers.Batch, writers map[int]*schemas.Schema) 
 	for id, w := range writers {
 		dec, err := schemas.NewDecoder(w, st.layout.schema)
 		if err != nil {
-			return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("read schema %d of the dead letters: %w", id, err)}
+			return nil, faults.ClickHouseSchema.Of(fmt.Errorf("read schema %d of the dead letters: %w", id, err))
 		}
 		st.decoders[id] = dec
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/faults"
 )
 
 // insertPiece inserts the rows from lo up to hi that are not held. It cuts the piece in halves where the server refuses a row of it, or where
@@ -38,8 +39,7 @@ func (w *write) insertPiece(ctx context.Context, st *tableState, lo, hi int, hel
 		if hi-lo == 1 {
 			w.refused++
 			if w.refused > maxRefused {
-				return nil, &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("the server refuses more than %d rows of a batch: %w", maxRefused, err),
-					Remedy: "look at the table's constraints and materialized views"}
+				return nil, faults.ClickHouseRefusesAll.Of(fmt.Errorf("the server refuses more than %d rows of a batch: %w", maxRefused, err))
 			}
 			return []reject{{w.records[lo], "refused by the server: " + errorText(err)}}, nil
 		}
@@ -111,8 +111,8 @@ func (w *write) insert(ctx context.Context, table string, in proto.Input, record
 		return err
 	}
 	if missing < len(records) {
-		return &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s has lost %d of the %d rows from offset %d to %d that it once took",
-			table, missing, len(records), records[0].Offset, records[len(records)-1].Offset), Remedy: "delete the rest of them, or replay the topic into a new table"}
+		return faults.ClickHouseTableHoles.Of(fmt.Errorf("table %s has lost %d of the %d rows from offset %d to %d that it once took",
+			table, missing, len(records), records[0].Offset, records[len(records)-1].Offset))
 	}
 	w.sink.log.Warn("rows were removed from the table, writing them again", "topic", w.batch.Topic, "partition", w.batch.Partition.Partition,
 		"offset", records[0].Offset, "rows", len(records))

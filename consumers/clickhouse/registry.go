@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -12,9 +13,9 @@ func isUnknownSchema(err error) bool { return errors.Is(err, schemas.ErrUnknownS
 
 // registryError is the error of a look-up that says nothing about the schema itself.
 func registryError(id int, err error) error {
-	e := &consumers.Error{Class: consumers.Retry, Err: fmt.Errorf("look up schema %d: %w", id, err)}
-	if errors.Is(err, schemas.ErrRegistryDenied) {
-		e.Class, e.Remedy = consumers.Pause, "check the registry's user and password"
+	err = faults.Recognize(fmt.Errorf("look up schema %d: %w", id, err))
+	if _, known := faults.Known(err); known {
+		return err
 	}
-	return e
+	return &consumers.Error{Class: consumers.Retry, Err: err}
 }

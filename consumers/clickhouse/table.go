@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -100,15 +101,14 @@ func (t *table) load(ctx context.Context, topicID [16]byte) (bool, error) {
 		}
 		m := &meta{}
 		if err := json.Unmarshal([]byte(rows[0][0]), m); err != nil || m.Topic == "" {
-			return false, &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s was not made by extract: its comment does not say its topic", t.fullName()),
-				Remedy: "rename it"}
+			return false, faults.ClickHouseTableForeign.Of(fmt.Errorf("table %s was not made by extract: its comment does not say its topic", t.fullName()))
 		}
 		t.meta, t.seen = m, true
 	}
 	if t.meta.Topic != t.topic || t.meta.TopicID != hex.EncodeToString(topicID[:]) {
 		err := fmt.Errorf("table %s holds topic %s with id %s, not topic %s with id %x", t.fullName(), t.meta.Topic, t.meta.TopicID, t.topic, topicID)
 		t.meta, t.state = nil, nil
-		return true, &consumers.Error{Class: consumers.Pause, Err: err, Remedy: "the topic was made again: rename the table, or drop it"}
+		return true, faults.KafkaTopicMadeAgain.With(err, "the topic was made again: rename the table, or drop it")
 	}
 	return true, nil
 }
@@ -129,20 +129,18 @@ func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*s
 		return t.state, nil
 	}
 	if !there && (t.seen || !b.First) {
-		return nil, &consumers.Error{Class: consumers.Pause, Err: fmt.Errorf("table %s is missing, though rows of its topic were stored", t.fullName()),
-			Remedy: "restore it, or replay the topic into a new one"}
+		return nil, faults.ClickHouseTableMissing.Of(fmt.Errorf("table %s is missing, though rows of its topic were stored", t.fullName()))
 	}
 	merged, err := t.merge(writers)
 	if err != nil {
-		return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("fit the records of %s into table %s: %w", t.topic, t.fullName(), err),
-			Remedy: "make the schema compatible, or replay the topic into a new table"}
+		return nil, faults.ClickHouseSchema.Of(fmt.Errorf("fit the records of %s into table %s: %w", t.topic, t.fullName(), err))
 	}
 	if merged == nil { // no record of the batch can be decoded
 		return nil, nil
 	}
 	l, err := newLayout(merged)
 	if err != nil {
-		return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("table %s: %w", t.fullName(), err)}
+		return nil, faults.ClickHouseSchema.Of(fmt.Errorf("table %s: %w", t.fullName(), err))
 	}
 	if tombstones || there && t.meta.Tombstones {
 		l.allowTombstones()
@@ -216,7 +214,7 @@ func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas
 		}
 		d, err := schemas.NewDecoder(w, st.layout.schema)
 		if err != nil {
-			return nil, &consumers.Error{Class: consumers.Stop, Err: fmt.Errorf("read schema %d of %s: %w", id, t.topic, err)}
+			return nil, faults.ClickHouseSchema.Of(fmt.Errorf("read schema %d of %s: %w", id, t.topic, err))
 		}
 		st.decoders[id] = d
 	}
@@ -252,7 +250,7 @@ func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error 
 	}
 	if err == nil && t.meta.Schema != m.Schema {
 		t.meta = nil
-		err = &consumers.Error{Class: consumers.Retry, Err: fmt.Errorf("table %s was created by another process", t.fullName())}
+		err = faults.ClickHouseStale.Of(fmt.Errorf("table %s was created by another process", t.fullName()))
 	}
 	return err
 }

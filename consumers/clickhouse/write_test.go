@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/ch-go"
-	"github.com/ClickHouse/ch-go/proto"
-	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
@@ -202,27 +199,6 @@ func TestTopicMadeAgainPauses(t *testing.T) {
 	_, err := b.Write(t.Context(), b.batch(b.records("aw.files.again", id, payload("b", 2))...))
 	if consumers.Classify(err) != consumers.Pause || !strings.Contains(err.Error(), "made again") {
 		t.Errorf("error is %v", err)
-	}
-}
-
-func TestErrorsHaveAClassAndARemedy(t *testing.T) {
-	for _, c := range []struct {
-		code   int
-		class  consumers.Class
-		remedy string
-	}{
-		{516, consumers.Pause, "password"}, {497, consumers.Pause, "right"}, {60, consumers.Pause, "missing"}, {243, consumers.Pause, "disk"}, {252, consumers.Pause, "merges"},
-		{164, consumers.Pause, "only read"}, {242, consumers.Pause, "read-only"}, {469, consumers.Reject, ""}, {241, consumers.Retry, ""}, {16, consumers.Retry, ""}, {4242, consumers.Pause, ""},
-	} {
-		for _, exception := range []error{&ch.Exception{Code: proto.Error(c.code), Message: "m"}, &clickhouse.Exception{Code: int32(c.code), Message: "m"}} {
-			err := classify(fmt.Errorf("insert: %w", exception))
-			if got := consumers.Classify(err); got != c.class || !strings.Contains(err.Error(), c.remedy) {
-				t.Errorf("code %d is %s (%v), want %s and %q", c.code, got, err, c.class, c.remedy)
-			}
-			if text := errorText(err); text != fmt.Sprintf("m (code %d)", c.code) {
-				t.Errorf("code %d reads %q", c.code, text)
-			}
-		}
 	}
 }
 
