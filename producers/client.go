@@ -98,31 +98,54 @@ func (t *target) prepare(ctx context.Context) error {
 	return nil
 }
 
+// errUnsigned means that the owner's record is not there though its commit was confirmed.
+var errUnsigned = errors.New("the owner's record is not in the progress topic though its commit was confirmed")
+
 // resume says who runs the source now and reads its positions behind that word. The record is committed after the fencing, so whatever this
 // source ever committed lies before it; and read_committed shows it only once every other transaction before it has ended.
-func (t *target) resume(ctx context.Context, cl *kgo.Client, owner string) (progress, error) {
+//
+// A commit that follows the first record of a topic very fast may be an abort: kgo hands the records of a topic it has just learned of to its
+// senders before it lists the topic's partitions, and EndTransaction, which finds no partition listed that was written to, then aborts and returns nil.
+// So what was read must hold the signature. Another process is not the reason where it does not, for that one signs behind it; signing once
+// more helps, since the topic is listed by then. It is in every transaction that follows, too.
+func (t *target) resume(ctx context.Context, cl *kgo.Client, owner string) (p progress, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.o.Limits.ProgressWait)
 	defer cancel()
+	for range 2 {
+		at, err := t.sign(ctx, cl, owner)
+		if err != nil {
+			return progress{}, err
+		}
+		if p, err = t.readProgress(ctx, at); err != nil || p.owner == owner {
+			return p, err
+		}
+	}
+	return p, fmt.Errorf("sign %s: %w", ProgressTopic(t.o.Prefix), errUnsigned)
+}
+
+// sign writes the owner into the progress topic, in a transaction of its own, and returns the record with its place.
+func (t *target) sign(ctx context.Context, cl *kgo.Client, owner string) (*kgo.Record, error) {
 	rec := progressRecord(t.o.Prefix, t.o.Source, t.progress, Position{Part: ownerPart, Text: owner}, time.Now())
 	if err := cl.BeginTransaction(); err != nil {
-		return progress{}, fmt.Errorf("begin transaction: %w", err)
+		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
 	if err := produceOne(ctx, cl, rec); err != nil {
-		return progress{}, errors.Join(fmt.Errorf("write owner to %s: %w", rec.Topic, err), abort(cl, t.o.Limits.Grace))
+		return nil, errors.Join(fmt.Errorf("write owner to %s: %w", rec.Topic, err), abort(cl, t.o.Limits.Grace))
 	}
 	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		return progress{}, fmt.Errorf("commit owner to %s: %w", rec.Topic, err)
+		return nil, fmt.Errorf("commit owner to %s: %w", rec.Topic, err)
 	}
+	return rec, nil
+}
+
+// readProgress reads what is committed up to a record, that one included.
+func (t *target) readProgress(ctx context.Context, last *kgo.Record) (progress, error) {
 	r, err := newProgressReader(t.o.Kafka, t.o.Prefix, t.o.Source, t.o.Log)
 	if err != nil {
 		return progress{}, err
 	}
 	defer r.admin.Close()
-	p, err := r.read(ctx, rec.Partition, rec.Offset+1, kgo.ReadCommitted())
-	if err == nil && p.owner != owner {
-		return p, fmt.Errorf("%w: %s", ErrFenced, p.owner)
-	}
-	return p, err
+	return r.read(ctx, last.Partition, last.Offset+1, kgo.ReadCommitted())
 }
 
 // produceOne waits for one record. Unlike ProduceSync it does not wait beyond ctx for a record whose fate is not known: closing the client

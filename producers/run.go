@@ -202,7 +202,7 @@ func (r *runner) explainFencing(ctx context.Context, err error) error {
 	switch {
 	case readErr != nil:
 		return errors.Join(err, readErr)
-	case r.signed && p.owner != "" && p.owner != r.owner: // without a signature nobody is known to have taken over
+	case r.signed && p.owner != "" && p.owner != r.owner: // none where the topic was made again
 		return &Error{Class: Stop, Err: fmt.Errorf("%w: %s (%w)", ErrFenced, p.owner, err), Remedy: "run each source once"}
 	}
 	return &Error{Class: Retry, Err: fmt.Errorf("the transaction was ended by the broker: %w", err)}

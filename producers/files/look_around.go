@@ -54,8 +54,12 @@ func (s *Source) settled(f found) (bool, error) {
 	if g, ok := s.ignored[f.path]; ok && g.sameFile(f.gen) {
 		return true, nil
 	}
+	var p progress // as it is now: Commit marks what is committed meanwhile
 	s.mu.Lock()
-	p, ok := s.files[f.path]
+	known, ok := s.files[f.path]
+	if ok {
+		p = *known
+	}
 	s.mu.Unlock()
 	if !ok || p.state == reading || !p.gen.sameFile(f.gen) {
 		return false, nil
