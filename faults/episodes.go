@@ -58,7 +58,10 @@ func (e *Episodes) Tell(log *slog.Logger, kind string) {
 }
 
 // Failed notes an error that w waits for. An error that ended a wait of another kind ends that one.
-func (e *Episodes) Failed(w Waiter, err error, class Class) {
+func (e *Episodes) Failed(w Waiter, err error, class Class) { e.FailedSince(w, err, class, time.Now()) }
+
+// FailedSince is Failed for an error that began to last earlier.
+func (e *Episodes) FailedSince(w Waiter, err error, class Class, since time.Time) {
 	if e == nil {
 		return
 	}
@@ -75,7 +78,7 @@ func (e *Episodes) Failed(w Waiter, err error, class Class) {
 	}
 	p := e.open[key]
 	if p == nil {
-		p = &episode{Problem: Problem{Fault: f.Name, Place: f.Place, Since: now}, waits: map[Waiter]struct{}{}, all: map[string]bool{}}
+		p = &episode{Problem: Problem{Fault: f.Name, Place: f.Place, Since: since}, waits: map[Waiter]struct{}{}, all: map[string]bool{}}
 		e.open[key] = p
 	}
 	p.Class, p.Error, p.Remedy, p.Last = class, text, remedy, now
@@ -93,8 +96,13 @@ func (e *Episodes) Failed(w Waiter, err error, class Class) {
 	}
 }
 
-// Passed notes that w waits no more: what failed has worked, or is no longer its business. It tells whether w was waiting.
-func (e *Episodes) Passed(w Waiter) bool {
+// Passed notes that w waits no more: what failed has worked. It tells whether w was waiting.
+func (e *Episodes) Passed(w Waiter) bool { return e.end(w, true) }
+
+// Forget ends w's waiting without a word, because w itself is at its end.
+func (e *Episodes) Forget(w Waiter) { e.end(w, false) }
+
+func (e *Episodes) end(w Waiter, say bool) bool {
 	if e == nil {
 		return false
 	}
@@ -102,6 +110,9 @@ func (e *Episodes) Passed(w Waiter) bool {
 	defer e.mu.Unlock()
 	key, ok := e.of[w]
 	if ok {
+		if p := e.open[key]; !say && len(p.waits) == 1 {
+			p.said = false
+		}
 		e.leave(w, key)
 	}
 	return ok

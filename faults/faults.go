@@ -36,17 +36,17 @@ const (
 
 // Fault is one line of the vocabulary.
 type Fault struct {
-	Name  Name
-	Place Place
+	Name  Name  `json:"name"`
+	Place Place `json:"place"`
 	// By is how the fault is known where the server says it: the code first, its name after a blank. Kafka's are names, ClickHouse's numbers,
 	// Postgres's SQLSTATEs, of which two digits mean the whole class, the operating system's errno names. Faults without any are seen by the program itself.
-	By    []string
-	Class Class
-	What  string // what has happened, a clause
+	By    []string `json:"known_by,omitempty"`
+	Class Class    `json:"class"`
+	What  string   `json:"what"` // what has happened, a clause
 	// Remedy is what a person does, a clause; empty when there is nothing to do. An error may carry a more exact one, with the names filled in.
-	Remedy string
+	Remedy string `json:"remedy,omitempty"`
 	// Wide faults are of a server as a whole: they make one episode, however many topics wait for it. The others make one a topic or source.
-	Wide bool
+	Wide bool `json:"wide,omitempty"`
 }
 
 // Error is an error whose class is known, with what is to be done about it.

@@ -12,7 +12,7 @@ type Metrics struct {
 	records      *prometheus.CounterVec   // by source
 	bytes        *prometheus.CounterVec   // by source
 	transactions *prometheus.CounterVec   // by source and outcome: committed, aborted or unknown
-	errors       *prometheus.CounterVec   // by source and class
+	errors       *prometheus.CounterVec   // by source, class, place and fault
 	stage        *prometheus.HistogramVec // by source and stage: read, produce, commit or acknowledge
 	committed    *prometheus.GaugeVec     // by source: Unix seconds
 }
@@ -27,7 +27,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		records:      counter("records_total", "Records whose transaction has committed.", "source"),
 		bytes:        counter("bytes_total", "Bytes of keys and values whose transaction has committed, before compression.", "source"),
 		transactions: counter("transactions_total", "Transactions by how they ended.", "source", "outcome"),
-		errors:       counter("errors_total", "Errors that ended an attempt to run the source.", "source", "class"),
+		errors:       counter("errors_total", "Errors that ended an attempt to run the source, see docs/errors.md.", "source", "class", "place", "fault"),
 		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "extract", Subsystem: "producer", Name: "stage_seconds",
 			Help:    "Time a stage took: read and produce per batch, commit and acknowledge per transaction.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16)}, []string{"source", "stage"}),

@@ -36,6 +36,8 @@ type Options struct {
 	Log     *slog.Logger // with the source's name in it; nil discards
 	Metrics *Metrics     // may be nil
 	Status  *Status      // may be nil
+
+	health *health // set by Run and RunShared
 }
 
 // Limits bound transactions and records. Zero values mean the defaults.

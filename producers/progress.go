@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -218,7 +219,7 @@ func (p *progress) add(rec *kgo.Record, source string) error {
 	s, pos, err := parseProgress(rec.Key, rec.Value)
 	switch {
 	case err != nil:
-		return &Error{Class: Stop, Err: err, Remedy: "something else writes to the progress topic: stop it"}
+		return faults.KafkaProgressForeign.Of(err)
 	case s != source:
 	case pos.Part == ownerPart:
 		p.owner = pos.Text

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/faults"
 )
 
 // item is what Next has returned.
@@ -178,7 +180,7 @@ func (p *pump) end(ctx context.Context) error {
 	p.r.unsettled = x // until the answer is known
 	if err := p.cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		o.Metrics.transactions.WithLabelValues(o.Source, "unknown").Inc()
-		return fmt.Errorf("commit transaction: %w", err)
+		return faults.RecognizeKafka(fmt.Errorf("commit transaction: %w", err))
 	}
 	p.r.unsettled = nil
 	p.r.committed(x)

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/faults"
 )
 
 // Run streams a source into Kafka until the source is at its end or ctx ends; both return nil. It takes the transactional id
@@ -27,6 +28,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.New == nil {
 		return fmt.Errorf("run source %s: no constructor", o.Source)
 	}
+	o.health = newHealth(o, "")
 	r := &runner{o: o, owner: newOwner()}
 	return again(ctx, o, &r.commits, r.attempt)
 }
@@ -49,7 +51,8 @@ func newOwner() string {
 // again repeats attempt until it returns nil, ctx ends or its error is of the class Stop. commits is attempt's counter of successes: when it
 // has moved, waiting begins again at the shortest.
 func again(ctx context.Context, o Options, commits *int64, attempt func(context.Context) error) error {
-	wait, last := o.Backoff.Min, ""
+	wait := o.Backoff.Min
+	defer o.health.forget()
 	for {
 		o.Status.state(o.Source, Starting)
 		before := *commits
@@ -67,17 +70,14 @@ func again(ctx context.Context, o Options, commits *int64, attempt func(context.
 			return nil
 		}
 		if *commits > before {
-			wait, last = o.Backoff.Min, ""
+			wait = o.Backoff.Min
 		}
-		state, level, delay := Retrying, slog.LevelWarn, jitter(wait)
+		state, delay := Retrying, jitter(wait)
 		if class != Retry {
-			state, level, delay = Paused, slog.LevelError, jitter(o.Backoff.Pause)
+			state, delay = Paused, jitter(o.Backoff.Pause)
 		}
 		fail(o, err, class, state)
-		if err.Error() != last { // one message for one problem, however often it is tried
-			last = err.Error()
-			o.Log.Log(ctx, level, "source "+string(state), "class", string(class), "err", err)
-		}
+		o.health.failed(err, class)
 		wait = min(2*wait, o.Backoff.Max)
 		select {
 		case <-ctx.Done():
@@ -89,7 +89,8 @@ func again(ctx context.Context, o Options, commits *int64, attempt func(context.
 }
 
 func fail(o Options, err error, class Class, state State) {
-	o.Metrics.errors.WithLabelValues(o.Source, string(class)).Inc()
+	f, _ := faults.Known(err)
+	o.Metrics.errors.WithLabelValues(o.Source, string(class), string(f.Place), string(f.Name)).Inc()
 	o.Status.failed(err, class)
 	o.Status.state(o.Source, state)
 }
@@ -106,7 +107,7 @@ func (r *runner) attempt(ctx context.Context) error {
 	id := r.o.Prefix + "." + r.o.Source
 	cl, err := kgo.NewClient(clientOptions(r.o, id)...)
 	if err != nil {
-		return &Error{Class: Stop, Err: fmt.Errorf("open kafka client: %w", err), Remedy: "correct the kafka settings"}
+		return faults.KafkaSettings.Of(fmt.Errorf("open kafka client: %w", err))
 	}
 	err = r.runClient(ctx, work, cl, id)
 	cl.Close()
@@ -118,15 +119,15 @@ func (r *runner) attempt(ctx context.Context) error {
 
 func (r *runner) runClient(ctx, work context.Context, cl *kgo.Client, id string) error {
 	if err := takeID(ctx, cl, id); err != nil {
-		return err
+		return faults.RecognizeKafka(err)
 	}
 	t := newTarget(r.o, cl)
 	if err := t.prepare(ctx); err != nil {
-		return err
+		return faults.RecognizeKafka(err)
 	}
 	p, err := t.resume(ctx, cl, r.owner)
 	if err != nil {
-		return err
+		return faults.RecognizeKafka(err)
 	}
 	r.signed = true
 	r.settle(p)
@@ -149,6 +150,7 @@ func (r *runner) runSource(ctx, work context.Context, cl *kgo.Client, t *target,
 	}
 	r.o.Log.Info("source opened", "parts", len(positions))
 	r.o.Status.state(r.o.Source, Running)
+	r.o.health.opened()
 	reading, stop := context.WithCancel(ctx)
 	read := &reader{src: src, out: make(chan item, r.o.Limits.ReadAhead), quit: make(chan struct{}), o: r.o}
 	done := make(chan struct{})
@@ -189,6 +191,7 @@ func (r *runner) settle(p progress) {
 
 func (r *runner) committed(x *transaction) {
 	r.commits++
+	r.o.health.passed()
 	r.o.Metrics.commit(r.o.Source, x.counts)
 	r.o.Status.committed(x.counts, x.positions)
 }
@@ -203,9 +206,9 @@ func (r *runner) explainFencing(ctx context.Context, err error) error {
 	case readErr != nil:
 		return errors.Join(err, readErr)
 	case r.signed && p.owner != "" && p.owner != r.owner: // none where the topic was made again
-		return &Error{Class: Stop, Err: fmt.Errorf("%w: %s (%w)", ErrFenced, p.owner, err), Remedy: "run each source once"}
+		return faults.KafkaFenced.With(fmt.Errorf("%w: %s (%w)", ErrFenced, p.owner, err), "run each source once")
 	}
-	return &Error{Class: Retry, Err: fmt.Errorf("the transaction was ended by the broker: %w", err)}
+	return faults.KafkaExpired.Of(fmt.Errorf("the transaction was ended by the broker: %w", err))
 }
 
 // graceful is a context that outlives ctx by the grace.

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"adventureworks.example/extract/faults"
 )
 
 // Worker turns work items into batches of records. RunShared calls it from one goroutine.
@@ -57,6 +59,7 @@ func RunShared(ctx context.Context, so SharedOptions) error {
 	if err != nil {
 		return fmt.Errorf("run source %s: %w", o.Source, err)
 	}
+	o.health = newHealth(o, rand.Text())
 	so.Options = o
 	so.SessionTimeout = or(so.SessionTimeout, 10*time.Second)
 	s := &sharer{so: so}
@@ -149,14 +152,14 @@ func (s *sharer) attempt(ctx context.Context) error {
 func (s *sharer) open(ctx context.Context) (err error) {
 	o := s.so.Options
 	if s.plain, err = kgo.NewClient(o.Kafka...); err != nil {
-		return &Error{Class: Stop, Err: fmt.Errorf("open kafka client: %w", err), Remedy: "correct the kafka settings"}
+		return faults.KafkaSettings.Of(fmt.Errorf("open kafka client: %w", err))
 	}
 	s.target = newTarget(o, s.plain)
 	if err := s.target.prepare(ctx); err != nil {
-		return err
+		return faults.RecognizeKafka(err)
 	}
 	if err := s.target.ensureTopic(ctx, s.so.ItemsTopic, o.Topics.Partitions, s.target.dataConfig()); err != nil {
-		return err
+		return faults.RecognizeKafka(err)
 	}
 	l := &lease{}
 	s.lease = l
@@ -173,9 +176,9 @@ func (s *sharer) open(ctx context.Context) (err error) {
 	)...)
 	if err != nil {
 		s.session = nil
-		return &Error{Class: Stop, Err: fmt.Errorf("open kafka session: %w", err), Remedy: "correct the kafka settings"}
+		return faults.KafkaSettings.Of(fmt.Errorf("open kafka session: %w", err))
 	}
-	return takeID(ctx, s.session.Client(), id)
+	return faults.RecognizeKafka(takeID(ctx, s.session.Client(), id))
 }
 
 // close leaves the group and closes what is open.
@@ -198,6 +201,7 @@ func (s *sharer) runWorker(ctx, work context.Context) error {
 		return &workError{fmt.Errorf("make worker: %w", err)}
 	}
 	o.Status.state(o.Source, Running)
+	o.health.opened()
 	err = s.serve(ctx, work, s.session, s.target, worker, s.lease)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Limits.Grace)
 	defer cancel()
@@ -226,7 +230,7 @@ func (s *sharer) serve(ctx, work context.Context, session *kgo.GroupTransactSess
 		cancel()
 		for _, e := range fetches.Errors() {
 			if !errors.Is(e.Err, context.DeadlineExceeded) && !errors.Is(e.Err, context.Canceled) {
-				return fmt.Errorf("read items of %s/%d: %w", e.Topic, e.Partition, e.Err)
+				return faults.RecognizeKafka(fmt.Errorf("read items of %s/%d: %w", e.Topic, e.Partition, e.Err))
 			}
 		}
 		for _, rec := range fetches.Records() {
@@ -261,13 +265,14 @@ func (s *sharer) one(ctx context.Context, session *kgo.GroupTransactSession, t *
 	case committed && endErr == nil:
 		s.commits++
 		s.failures = 0
+		o.health.passed()
 		o.Metrics.commit(o.Source, x.counts)
 		o.Status.committed(x.counts, []Position{{Part: fmt.Sprintf("%s/%d", rec.Topic, rec.Partition), Text: fmt.Sprint(rec.Offset)}})
 		o.Metrics.took(o.Source, "commit", start)
 		return nil
 	case endErr != nil:
 		o.Metrics.transactions.WithLabelValues(o.Source, "unknown").Inc()
-		endErr = fmt.Errorf("end transaction of item %s/%d at offset %d: %w", rec.Topic, rec.Partition, rec.Offset, endErr)
+		endErr = faults.RecognizeKafka(fmt.Errorf("end transaction of item %s/%d at offset %d: %w", rec.Topic, rec.Partition, rec.Offset, endErr))
 	default:
 		o.Metrics.transactions.WithLabelValues(o.Source, "aborted").Inc()
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"adventureworks.example/extract/faults"
 )
 
 // State is what a source does now.
@@ -27,6 +29,8 @@ type Status struct {
 	mu       sync.Mutex // guards everything below
 	s        Snapshot
 	datasets map[string]DatasetStatus
+
+	episodes faults.Episodes // errors that last; guards itself
 }
 
 // Snapshot is a Status at one moment. The counts are of what this process has committed.
@@ -43,7 +47,11 @@ type Snapshot struct {
 	Restarts     int64           `json:"restarts"`
 	Error        string          `json:"error,omitempty"` // the last one, though it may be over
 	ErrorClass   Class           `json:"error_class,omitempty"`
+	ErrorFault   faults.Name     `json:"error_fault,omitempty"` // its line in docs/errors.md
+	ErrorRemedy  string          `json:"error_remedy,omitempty"`
 	ErrorAt      time.Time       `json:"error_at,omitzero"`
+	// Problems are the errors that last now, the oldest first; empty when Error is over.
+	Problems []faults.Problem `json:"problems,omitempty"`
 }
 
 // DatasetStatus counts the rows of one dataset.
@@ -58,6 +66,7 @@ func (s *Status) Snapshot() Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.s
+	out.Problems = s.episodes.Problems()
 	out.Datasets = slices.SortedFunc(maps.Values(s.datasets), func(a, b DatasetStatus) int { return cmp.Compare(a.Dataset, b.Dataset) })
 	return out
 }
@@ -74,7 +83,9 @@ func (s *Status) state(source string, state State) {
 func (s *Status) failed(err error, class Class) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s.Error, s.s.ErrorClass, s.s.ErrorAt = err.Error(), class, time.Now()
+	f, _ := faults.Known(err)
+	s.s.ErrorClass, s.s.ErrorFault, s.s.ErrorAt = class, f.Name, time.Now()
+	s.s.Error, s.s.ErrorRemedy = faults.Split(err)
 	s.s.Restarts++
 }
 

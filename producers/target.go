@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -88,8 +89,7 @@ func (t *target) state(topic, dataset string) (*topicState, error) {
 	}
 	table := schemas.Table(t.o.Prefix, topic)
 	if other, taken := t.tables[table]; taken {
-		return nil, &Error{Class: Stop, Err: fmt.Errorf("topics %s and %s would share the table %s", other, topic, table),
-			Remedy: "rename one of the datasets"}
+		return nil, faults.KafkaTopicsCollide.Of(fmt.Errorf("topics %s and %s would share the table %s", other, topic, table))
 	}
 	t.tables[table] = topic
 	s := &topicState{dataset: dataset}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"adventureworks.example/extract/faults"
 )
 
 // dataConfig is the configuration of a topic of rows.
@@ -41,9 +43,9 @@ func (t *target) ensureTopic(ctx context.Context, topic string, partitions int32
 		if there, lookErr := t.admin.ListTopics(ctx, topic); lookErr == nil && there.Has(topic) {
 			return t.checkTopic(ctx, topic, config)
 		}
-		return &Error{Class: Pause, Err: fmt.Errorf("create topic %s: %w", topic, err), Remedy: "grant Create on it, or create it by hand"}
+		return faults.KafkaTopicRefused.With(fmt.Errorf("create topic %s: %w", topic, err), "grant Create on it, or create it by hand")
 	}
-	return explain(fmt.Errorf("create topic %s: %w", topic, err))
+	return faults.RecognizeKafka(fmt.Errorf("create topic %s: %w", topic, err))
 }
 
 // checkTopic looks at the configuration of a topic that is there. One that may not be read is trusted.
@@ -54,11 +56,11 @@ func (t *target) checkTopic(ctx context.Context, topic string, want map[string]s
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("describe topic %s: %w", topic, err)
+		return faults.RecognizeKafka(fmt.Errorf("describe topic %s: %w", topic, err))
 	}
 	for _, entry := range c.Configs {
 		if problem := topicProblem(entry.Key, entry.MaybeValue(), want); problem != "" {
-			return &Error{Class: Pause, Err: fmt.Errorf("topic %s: %s", topic, problem), Remedy: "change the topic, or the configuration here"}
+			return faults.KafkaTopicSettings.With(fmt.Errorf("topic %s: %s", topic, problem), "change the topic, or the configuration here")
 		}
 	}
 	return nil
@@ -92,7 +94,7 @@ func (t *target) await(ctx context.Context, topic string) error {
 		return cmp.Or(err, ends.Error())
 	})
 	if err != nil {
-		return fmt.Errorf("wait for the new topic %s: %w", topic, err)
+		return faults.RecognizeKafka(fmt.Errorf("wait for the new topic %s: %w", topic, err))
 	}
 	return nil
 }

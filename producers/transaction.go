@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/faults"
 )
 
 // counts is what a transaction holds.
@@ -92,19 +94,23 @@ func (x *transaction) addPositions(ctx context.Context) error {
 	return x.flush(ctx)
 }
 
+// slowFlush is how long Kafka may take to take records until it is said.
+const slowFlush = 10 * time.Second
+
 // flush waits until Kafka has everything. It says so when that takes long.
 func (x *transaction) flush(ctx context.Context) error {
-	o := x.t.o
-	slow := time.AfterFunc(10*time.Second, func() {
-		o.Log.Warn("waiting for kafka to take records", "bytes", x.cl.BufferedProduceBytes())
+	o, began := x.t.o, time.Now()
+	slow := time.AfterFunc(slowFlush, func() {
+		o.health.slow(faults.KafkaDown.Of(fmt.Errorf("kafka has not taken %d bytes for %v", x.cl.BufferedProduceBytes(), slowFlush)), began)
 		o.Status.state(o.Source, Retrying)
 	})
 	err := x.cl.Flush(ctx)
 	if !slow.Stop() {
 		o.Status.state(o.Source, Running)
+		o.health.passed()
 	}
 	if err != nil {
-		return fmt.Errorf("flush records: %w", err)
+		return faults.RecognizeKafka(fmt.Errorf("flush records: %w", err))
 	}
 	return x.err()
 }
@@ -112,7 +118,7 @@ func (x *transaction) flush(ctx context.Context) error {
 // promise is called by kgo for every record, in one goroutine.
 func (x *transaction) promise(r *kgo.Record, err error) {
 	if err != nil {
-		err = fmt.Errorf("produce to %s/%d: %w", r.Topic, r.Partition, err)
+		err = faults.RecognizeKafka(fmt.Errorf("produce to %s/%d: %w", r.Topic, r.Partition, err))
 		x.failed.CompareAndSwap(nil, &err)
 	}
 }

@@ -24,7 +24,10 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show how far each source and each partition is, its lag and its last error",
 		Long: `Status asks the running process at admin.listen. When none answers there, it shows what is saved in Kafka: the
-positions of the sources and the offsets of the consumer. Exit code 1 means that something is not healthy.`,
+positions of the sources and the offsets of the consumer. Exit code 1 means that something is not healthy.
+
+What does not work now is listed below the tables: the fault (extract errors explains each), its class, since when, who waits for it, the error,
+and what to do. The class retry passes by itself; pause waits for a repair and then goes on by itself.`,
 		Example: "  extract status\n  extract status --format json\n  extract status --partitions",
 		Args:    noArgs,
 	}
@@ -160,6 +163,9 @@ func writeStatus(w io.Writer, s processStatus, partitions bool) error {
 	}
 	fmt.Fprintln(w)
 	if err := writeGrid(w, topics, "table"); err != nil {
+		return err
+	}
+	if err := writeProblems(w, s.Problems, time.Now()); err != nil {
 		return err
 	}
 	if s.Unhealthy != "" {

@@ -2,12 +2,15 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 )
 
@@ -63,7 +66,8 @@ type processStatus struct {
 	Started   time.Time               `json:"started"`
 	Sources   []producers.Snapshot    `json:"sources"`
 	Topics    []consumers.TopicStatus `json:"topics"`
-	Failed    map[string]string       `json:"failed"` // parts that ended with an error
+	Problems  []faults.Problem        `json:"problems"` // errors that last now, the oldest first
+	Failed    map[string]string       `json:"failed"`   // parts that ended or paused with an error
 	Unhealthy string                  `json:"unhealthy,omitempty"`
 }
 
@@ -75,9 +79,14 @@ func (l *liveStatus) report() processStatus {
 		s.Sources = append(s.Sources, p.Snapshot())
 	}
 	slices.SortFunc(s.Sources, func(a, b producers.Snapshot) int { return cmp.Compare(a.Source, b.Source) })
+	for _, src := range s.Sources {
+		s.Problems = append(s.Problems, src.Problems...)
+	}
 	if l.consuming != nil {
 		s.Topics = l.consuming.Topics()
+		s.Problems = append(s.Problems, l.consuming.Problems()...)
 	}
+	slices.SortStableFunc(s.Problems, func(a, b faults.Problem) int { return a.Since.Compare(b.Since) })
 	for part, err := range l.failed {
 		s.Failed[part] = err.Error()
 	}
@@ -91,8 +100,11 @@ func (l *liveStatus) report() processStatus {
 func (l *liveStatus) health() error { return unhealthy(l.report()) }
 
 func unhealthy(s processStatus) error {
-	for part, err := range s.Failed {
-		return fmt.Errorf("%s does not work: %s", part, err)
+	for _, part := range slices.Sorted(maps.Keys(s.Failed)) {
+		return fmt.Errorf("%s does not work: %s", part, s.Failed[part])
+	}
+	for _, p := range s.Problems {
+		return errors.New(problemLine(p))
 	}
 	for _, src := range s.Sources {
 		if src.State == producers.Paused || src.State == producers.Retrying {
