@@ -64,6 +64,7 @@ func (r *runner) handle(ctx context.Context, e event) {
 	if len(e.assigned) > 0 {
 		r.kafkaPassed("read")
 		r.keepWaiting()
+		r.auditSoon(time.Now())
 	}
 }
 
@@ -128,15 +129,32 @@ func (r *runner) place(ctx context.Context, p *part, at kadm.OffsetResponse) err
 	}
 	i, ours := parseIntent(at.Metadata)
 	if ours && at.At >= 0 && at.Err == nil && i.topic == p.TopicID {
-		p.position, p.recover, p.first = at.At, i.pending, i.first
-		if next < at.At {
-			p.position, p.recover, p.audit, p.pending = next, Range{}, at.At, i.pending
-		}
-		p.next, p.doubt = p.position, max(next, at.At)
+		p.takeUp(at.At, next, i)
 		return nil
 	}
 	p.position, p.next, p.first = next, next, next == 0
+	p.tally = tally{known: next == 0, below: next}
 	return nil
+}
+
+// takeUp goes on at a committed offset, where the sink holds records up to next. A tally above the offset is that of a process that ended while
+// it read again what lies between, and so does this one.
+func (p *part) takeUp(committed, next int64, i intent) {
+	p.position, p.recover, p.first, p.tally = committed, i.pending, i.first, i.tally
+	if !i.tally.known {
+		p.tally = tally{below: committed}
+	}
+	from, to := min(next, committed), max(committed, p.tally.below)
+	if from < to {
+		p.again, p.resume = []Range{{from, to}}, to
+	}
+	if from < committed {
+		p.position, p.recover = from, Range{}
+		if i.pending.Start >= to {
+			p.pending = i.pending
+		}
+	}
+	p.next, p.doubt = p.position, max(next, to)
 }
 
 // ask asks the sink where to go on, for as long as it takes.
@@ -175,13 +193,19 @@ func (r *runner) checkStart(p *part, starts kadm.ListedOffsets) {
 		r.log.Error("offsets are gone from the topic before they were stored", "topic", p.Topic, "partition", p.Partition.Partition,
 			"offset", p.position, "start", start.Offset)
 	}
-	p.position, p.next = start.Offset, start.Offset
-	if p.audit > 0 && p.position >= p.audit {
-		p.reach(p.position)
+	p.startAt(start.Offset)
+}
+
+// startAt gives up everything below an offset. What was to be read again below it is gone for good, as the audit says.
+func (p *part) startAt(start int64) {
+	for len(p.again) > 0 && p.again[0].End <= start {
+		p.reach(p.again[0].End, nil)
 	}
+	p.position = max(p.position, start)
 	if p.recover.End <= p.position {
 		p.recover = Range{}
 	} else if !p.recover.Empty() {
 		p.recover.Start = p.position
 	}
+	p.next, p.tally.below = p.position, max(p.tally.below, p.position)
 }

@@ -26,7 +26,7 @@ func (r *runner) commit(ctx context.Context, commits map[*part]Range) bool {
 			offsets[p.Topic] = map[int32]kgo.EpochOffset{}
 		}
 		offsets[p.Topic][p.Partition.Partition] = kgo.EpochOffset{Epoch: -1, Offset: p.position}
-		metadata[p.key()] = intent{topic: p.TopicID, pending: pending, first: p.first}.String()
+		metadata[p.key()] = intent{topic: p.TopicID, pending: pending, first: p.first, tally: p.tally}.String()
 	}
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error { return annotate(req, metadata) })
 	var err error

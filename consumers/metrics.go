@@ -18,6 +18,9 @@ type Metrics struct {
 	lag     *prometheus.GaugeVec
 	buffer  prometheus.Gauge
 	fenced  prometheus.Counter
+	missing *prometheus.GaugeVec
+	twice   *prometheus.GaugeVec
+	audits  *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -37,8 +40,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Bytes of records read and not yet written."}),
 		fenced: prometheus.NewCounter(prometheus.CounterOpts{Name: "extract_consumer_fenced_total",
 			Help: "Commits refused because another process has the partitions."}),
+		missing: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_missing",
+			Help: "Records that were committed and that the last audit did not find."}, []string{"topic", "partition"}),
+		twice: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_twice",
+			Help: "Rows too many that the last audit found."}, []string{"topic", "partition"}),
+		audits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "extract_consumer_audits_total",
+			Help: "Audits of partitions by verdict."}, []string{"topic", "verdict"}),
 	}
-	reg.MustRegister(m.rows, m.bytes, m.errors, m.seconds, m.lag, m.buffer, m.fenced)
+	reg.MustRegister(m.rows, m.bytes, m.errors, m.seconds, m.lag, m.buffer, m.fenced, m.missing, m.twice, m.audits)
 	return m
 }
 
@@ -85,8 +94,25 @@ func (m *Metrics) lagging(p *part) {
 
 func (m *Metrics) forget(p *part) {
 	if m != nil {
-		m.lag.DeleteLabelValues(p.Topic, strconv.Itoa(int(p.Partition.Partition)))
+		n := strconv.Itoa(int(p.Partition.Partition))
+		m.lag.DeleteLabelValues(p.Topic, n)
+		m.missing.DeleteLabelValues(p.Topic, n)
+		m.twice.DeleteLabelValues(p.Topic, n)
 	}
+}
+
+func (m *Metrics) audited(f *Finding) {
+	if m == nil {
+		return
+	}
+	if f.Err != "" {
+		m.audits.WithLabelValues(f.Topic, "error").Inc()
+		return
+	}
+	m.audits.WithLabelValues(f.Topic, string(f.Verdict)).Inc()
+	n := strconv.Itoa(int(f.Partition))
+	m.missing.WithLabelValues(f.Topic, n).Set(float64(f.Missing))
+	m.twice.WithLabelValues(f.Topic, n).Set(float64(f.Twice))
 }
 
 func (m *Metrics) fence() {

@@ -22,6 +22,7 @@ type Options struct {
 	Log      *slog.Logger // discards when nil
 	Metrics  *Metrics     // may be nil
 	Status   *Status      // may be nil
+	Audit    AuditOptions // of a sink that is an Auditor
 }
 
 // Limits bound memory and time. Zero fields take the defaults, which are given in the comments.

@@ -22,15 +22,24 @@ type part struct {
 	dirtyAt  time.Time
 	recover  Range // the range of an intent whose write did not come to its end, as far as this process knows; starts at position
 
-	// The audit: what lies below the commit and above what the sink holds is read again. Mostly it is the mark of a transaction. It may be
-	// rows that the sink's server lost with its power.
-	audit   int64 // the committed offset, while position is below it
-	pending Range // the committed intent, which comes after the audit
-	doubt   int64 // below it the sink is asked what it holds
+	tally tally // of the records that the sink is to hold
+
+	// What was stored once and is read again: at first what lies below the commit and above what the sink holds, which mostly is the mark of
+	// a transaction and may be rows that the sink's server lost with its power; later what an audit finds missing. Position is in the first of the
+	// ranges until all of them are done, and goes on at resume then.
+	again   []Range
+	resume  int64
+	pending Range   // the committed intent, which comes after them
+	doubt   int64   // below it the sink is asked what it holds
+	todo    []Range // what is to be read again as soon as nothing is being written
+
+	marks   []tally // at which audits found everything, ascending
+	finding string  // of the last audit, as it was logged
 
 	buf      []*kgo.Record // read, at or after position and after the batch
 	bufBytes int
 	next     int64 // one past the last offset read
+	sought   int64 // of the runner's seeks, the partition's last one
 	end      int64 // of the topic
 
 	batch      *Batch // being written
@@ -49,8 +58,9 @@ const recordOverhead = 160
 func size(rec *kgo.Record) int { return len(rec.Key) + len(rec.Value) + recordOverhead }
 
 // take appends what was polled to the partitions' buffers.
-func (r *runner) take(f kgo.Fetches) error {
+func (r *runner) take(polled polled) error {
 	var fatal error
+	f := polled.fetches
 	f.EachError(func(topic string, partition int32, err error) {
 		if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
 			return
@@ -67,7 +77,12 @@ func (r *runner) take(f kgo.Fetches) error {
 		r.kafkaFailed("read", fmt.Errorf("read as a member of group %s: %w", r.o.Group, err))
 	})
 	f.EachPartition(func(ft kgo.FetchTopicPartition) {
-		if p := r.parts[statusKey{ft.Topic, ft.Partition}]; p != nil && !p.parked {
+		p := r.parts[statusKey{ft.Topic, ft.Partition}]
+		switch {
+		case p == nil || p.parked:
+		case polled.seeks < p.sought:
+			r.seek(p) // it may have been polled before the client was told where to go on
+		default:
 			r.append(p, ft.FetchPartition)
 		}
 	})
@@ -106,8 +121,8 @@ func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
 	switch {
 	case !p.recover.Empty():
 		limit = p.recover.End
-	case p.audit > 0:
-		limit = p.audit
+	case len(p.again) > 0:
+		limit = p.again[0].End
 	}
 	for n < len(p.buf) && p.buf[n].Offset < limit {
 		s := size(p.buf[n])
@@ -127,7 +142,7 @@ func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
 		end = min(end, limit)
 	}
 	b = &Batch{Partition: p.Partition, Range: Range{p.position, end}, Records: p.buf[:n:n], First: p.first,
-		Again: !p.recover.Empty() || p.position < p.doubt, audit: p.recover.Empty() && p.position < p.audit}
+		Again: !p.recover.Empty() || p.position < p.doubt, audit: len(p.again) > 0}
 	return b, bytes, !b.Range.Empty()
 }
 
@@ -142,12 +157,49 @@ func (r *runner) begin(p *part, b *Batch, bytes int) {
 	p.recover = b.Range // until it is written
 }
 
-// reach moves the position. Behind the audit comes the range that was intended when the partition was taken over.
-func (p *part) reach(position int64) {
+// reach moves the position to one below which the records are stored too. Behind the ranges that are read again comes the range that was intended when
+// the partition was taken over. It tells whether the position has moved elsewhere, so that the client is to be told.
+func (p *part) reach(position int64, records []*kgo.Record) (elsewhere bool) {
+	p.tally.add(records, position)
 	p.position, p.recover = position, Range{}
-	if p.audit > 0 && position >= p.audit {
-		p.audit, p.recover, p.pending = 0, p.pending, Range{}
+	if len(p.again) == 0 || position < p.again[0].End {
+		return false
 	}
+	if p.again = p.again[1:]; len(p.again) > 0 {
+		p.position = p.again[0].Start
+	} else {
+		p.position, p.recover, p.pending = max(position, p.resume), p.pending, Range{}
+	}
+	return p.position != position
+}
+
+// readAgain goes back to ranges below the position, each of which was stored once. Nothing of the partition is being written.
+func (r *runner) readAgain(p *part, now time.Time) {
+	var again []Range
+	for _, hole := range p.todo {
+		if hole.End = min(hole.End, p.position); !hole.Empty() {
+			again = append(again, hole)
+		}
+	}
+	p.todo = nil
+	if len(again) == 0 {
+		return
+	}
+	p.again, p.resume, p.doubt = again, p.position, max(p.doubt, p.position)
+	p.position = again[0].Start
+	r.seek(p)
+	r.markDirty(p, now)
+	r.publish(p)
+}
+
+// seek forgets what was read of the partition and makes the client read on at its position. What the client has polled before may still be on its
+// way to the loop; it is known by the number of seeks that it was polled after.
+func (r *runner) seek(p *part) {
+	r.buffered -= p.bufBytes
+	p.buf, p.bufBytes, p.next = nil, 0, p.position
+	r.seeks++
+	p.sought = r.seeks
+	r.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.Topic: {p.Partition.Partition: {Epoch: -1, Offset: p.position}}})
 }
 
 // drop forgets what was read of the partition and not written.
@@ -173,8 +225,8 @@ func (r *runner) park(p *part, err error) {
 }
 
 func (r *runner) unpark(p *part) {
-	p.parked, p.next = false, p.position
-	r.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.Topic: {p.Partition.Partition: {Epoch: -1, Offset: p.position}}})
+	p.parked = false
+	r.seek(p)
 	r.cl.ResumeFetchPartitions(map[string][]int32{p.Topic: {p.Partition.Partition}})
 }
 

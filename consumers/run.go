@@ -66,12 +66,22 @@ type runner struct {
 	commitAt time.Time
 	backoff  time.Duration // of commits that fail
 
-	fetches chan kgo.Fetches // from the polling goroutine
-	taken   chan struct{}    // to it: the fetches are in the loop's hands
-	room    chan struct{}    // to it: there is room for more
-	results chan result      // from the writing goroutines
-	events  chan event       // from the group's callbacks
-	done    chan struct{}    // closed when the loop no longer answers events
+	seeks    int64 // how often the client was told where to go on
+	auditing auditing
+
+	fetches chan polled    // from the polling goroutine
+	taken   chan struct{}  // to it: the fetches are in the loop's hands
+	room    chan int64     // to it: there is room for more, and how many seeks there were
+	results chan result    // from the writing goroutines
+	events  chan event     // from the group's callbacks
+	audits  chan []Finding // from the auditing goroutine
+	done    chan struct{}  // closed when the loop no longer answers events
+}
+
+// polled is what one poll has brought, and how many seeks there were when it began.
+type polled struct {
+	fetches kgo.Fetches
+	seeks   int64
 }
 
 func newRunner(o Options) *runner {
@@ -87,8 +97,8 @@ func newRunner(o Options) *runner {
 	episodes.Tell(o.Log, "topic")
 	return &runner{
 		o: o, log: o.Log, episodes: episodes, parts: map[statusKey]*part{},
-		fetches: make(chan kgo.Fetches), taken: make(chan struct{}), room: make(chan struct{}),
-		results: make(chan result), events: make(chan event), done: make(chan struct{}),
+		fetches: make(chan polled), taken: make(chan struct{}), room: make(chan int64),
+		results: make(chan result), events: make(chan event), audits: make(chan []Finding), done: make(chan struct{}),
 	}
 }
 
@@ -140,6 +150,7 @@ func (r *runner) run(ctx context.Context) error {
 	go func() { defer close(polled); r.poll(pollCtx) }()
 	err := r.loop(ctx)
 	stopPolling()
+	r.endAudit()
 	r.stop(ctx)
 	<-polled
 	r.leave(ctx)
@@ -151,7 +162,7 @@ func (r *runner) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(r.turn(ctx))
+		timer.Reset(min(r.turn(ctx), r.audit(ctx)))
 		room := r.room
 		if r.buffered >= r.o.Limits.BufferBytes {
 			room = nil
@@ -159,7 +170,7 @@ func (r *runner) loop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case room <- struct{}{}:
+		case room <- r.seeks:
 		case f := <-r.fetches:
 			err := r.take(f)
 			r.taken <- struct{}{}
@@ -170,6 +181,10 @@ func (r *runner) loop(ctx context.Context) error {
 			r.finish(res)
 		case e := <-r.events:
 			r.handle(ctx, e)
+		case all := <-r.audits:
+			r.finishAudit(all)
+		case ask := <-r.o.Audit.Asked.asks():
+			r.auditing.asked = append(r.auditing.asked, ask)
 		case <-timer.C:
 		}
 	}
@@ -178,8 +193,9 @@ func (r *runner) loop(ctx context.Context) error {
 // poll hands fetches to the loop and lets the group rebalance as soon as the loop has them.
 func (r *runner) poll(ctx context.Context) {
 	for {
+		var seeks int64
 		select {
-		case <-r.room:
+		case seeks = <-r.room:
 		case <-ctx.Done():
 			return
 		}
@@ -189,7 +205,7 @@ func (r *runner) poll(ctx context.Context) {
 			continue
 		}
 		select {
-		case r.fetches <- f:
+		case r.fetches <- polled{f, seeks}:
 			<-r.taken
 		case <-ctx.Done():
 		}

@@ -38,6 +38,10 @@ type PartitionStatus struct {
 	Fault     faults.Name // of Err, in docs/errors.md; empty when it is not there
 	Class     Class       // of Err
 	Remedy    string      // what a person does about Err
+	// What the last audit found, and when it was; Finding is empty while nothing is missing or there twice.
+	Audited        time.Time
+	Missing, Twice int64
+	Finding        string
 }
 
 // fail notes an error. ErrSince stays that of the first since all was well.
@@ -96,6 +100,8 @@ func (s *Status) Topics() []TopicStatus {
 		t.Lag += p.Lag()
 		if p.Err != "" {
 			t.Err = p.Err
+		} else if p.Finding != "" && t.Err == "" {
+			t.Err = p.Finding
 		}
 		t.Partitions = append(t.Partitions, *p)
 	}

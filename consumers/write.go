@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // result is what became of a write.
@@ -35,6 +38,9 @@ func (r *runner) turn(ctx context.Context) time.Duration {
 			}
 			continue
 		}
+		if len(p.todo) > 0 && p.batch == nil && p.recover.Empty() && len(p.again) == 0 {
+			r.readAgain(p, now)
+		}
 		r.skipControl(p, now)
 		if p.batch == nil && (len(p.buf) > 0 || !p.recover.Empty() && p.next >= p.recover.End) {
 			if d := p.notBefore.Sub(now); d > 0 && p.bufBytes < r.o.Limits.BatchBytes {
@@ -59,13 +65,24 @@ func (r *runner) turn(ctx context.Context) time.Duration {
 func (r *runner) skipControl(p *part, now time.Time) {
 	if p.batch == nil && len(p.buf) == 0 && p.next > p.position && p.recover.Empty() {
 		to := p.next
-		if p.audit > 0 {
-			to = min(to, p.audit)
+		if len(p.again) > 0 {
+			to = min(to, p.again[0].End)
 		}
-		p.reach(to)
-		r.markDirty(p, now)
+		r.reach(p, to, nil, now)
 		r.publish(p)
 	}
+}
+
+// reach moves the position of a partition of which everything up to it is stored now.
+func (r *runner) reach(p *part, to int64, records []*kgo.Record, now time.Time) {
+	again := len(p.again)
+	if p.reach(to, records) {
+		r.seek(p)
+	}
+	if again > 0 && len(p.again) == 0 {
+		r.auditSoon(now)
+	}
+	r.markDirty(p, now)
 }
 
 func (r *runner) markDirty(p *part, now time.Time) {
@@ -148,16 +165,36 @@ func (r *runner) try(ctx context.Context, b *Batch) (Written, error) {
 			return Written{}, fmt.Errorf("ask what is held of %s from %d to %d: %w", b.Partition, b.Start, b.End, err)
 		}
 		b.Held = held
-		if b.audit && len(held) < len(b.Records) {
-			r.log.Warn("rows that were stored are gone, writing them again", "topic", b.Topic, "partition", b.Partition.Partition, "offset", b.Start,
-				"rows", len(b.Records)-len(held))
-			b.audit = false
+		if b.audit {
+			return r.restore(ctx, *b)
 		}
 	}
 	w, err := r.o.Sink.Write(ctx, *b)
 	if err != nil {
 		return Written{}, fmt.Errorf("write %s from %d to %d: %w", b.Partition, b.Start, b.End, err)
 	}
+	return w, nil
+}
+
+// restore writes what the sink has lost of a range that was stored. How the range was cut when it was first written is not known any more, and is of no
+// matter, since all of that has ended: what is missing is one block.
+func (r *runner) restore(ctx context.Context, b Batch) (Written, error) {
+	var missing []*kgo.Record
+	for _, rec := range b.Records {
+		if _, held := slices.BinarySearch(b.Held, rec.Offset); !held {
+			missing = append(missing, rec)
+		}
+	}
+	b.Records = missing
+	if len(missing) == 0 {
+		return Written{}, nil
+	}
+	w, err := r.o.Sink.Write(ctx, b)
+	if err != nil {
+		return Written{}, fmt.Errorf("write %s from %d to %d again: %w", b.Partition, b.Start, b.End, err)
+	}
+	r.log.Warn("rows that were stored were gone and are there again", "topic", b.Topic, "partition", b.Partition.Partition, "offset", missing[0].Offset,
+		"rows", len(missing))
 	return w, nil
 }
 
@@ -178,11 +215,10 @@ func (r *runner) finish(res result) {
 		}
 		return
 	}
-	p.reach(res.batch.End)
+	r.reach(p, res.batch.End, res.batch.Records, now)
 	p.first = p.first && res.written.Stored == 0 // rejected rows make no table
 	p.patience = 0
 	r.episodes.Passed(waiter(p.Partition))
-	r.markDirty(p, now)
 	p.notBefore = now.Add(max(r.o.Limits.Pace-res.took, res.took/2))
 	r.o.Metrics.wrote(p.Topic, res.written, res.took)
 	r.o.Status.set(p.Partition, func(s *PartitionStatus) {

@@ -116,7 +116,9 @@ func (w *write) insert(ctx context.Context, table string, in proto.Input, record
 	}
 	w.sink.log.Warn("rows were removed from the table, writing them again", "topic", w.batch.Topic, "partition", w.batch.Partition.Partition,
 		"offset", records[0].Offset, "rows", len(records))
-	_, err = w.sendBlock(ctx, table, in, tok+".again")
+	for n := 1; duplicate && err == nil; n++ { // they may have been removed before, and written again under the first of these tokens
+		duplicate, err = w.sendBlock(ctx, table, in, fmt.Sprintf("%s.again%d", tok, n))
+	}
 	return err
 }
 

@@ -48,10 +48,12 @@ type table struct {
 	topic string
 	name  string
 
-	mu    sync.Mutex // guards what follows, and lets one goroutine at a time change the table
-	seen  bool       // the table was there in the life of this process
-	meta  *meta      // nil: to be read
-	state *tableState
+	mu   sync.Mutex // guards what follows, and lets one goroutine at a time change the table
+	seen bool       // the table was there in the life of this process
+	// recreate tells that the table may be made again although it was there: a person has asked for it.
+	recreate bool
+	meta     *meta // nil: to be read
+	state    *tableState
 }
 
 // tableState is what a write needs of a table. It is immutable but for decoders, which only grow under the table's mutex.
@@ -128,7 +130,7 @@ func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*s
 	if there && fits {
 		return t.state, nil
 	}
-	if !there && (t.seen || !b.First) {
+	if !there && (t.seen || !b.First) && !t.recreate {
 		return nil, faults.ClickHouseTableMissing.Of(fmt.Errorf("table %s is missing, though rows of its topic were stored", t.fullName()))
 	}
 	merged, err := t.merge(writers)
@@ -242,6 +244,7 @@ func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error 
 	if err := t.sink.define(ctx, sql.String()); err != nil {
 		return fmt.Errorf("create table %s: %w", t.fullName(), err)
 	}
+	t.recreate = false
 	t.sink.log.Info("created table", "topic", t.topic, "table", t.name)
 	// Another process may have created it first, from another schema: what counts is what is there now.
 	there, err := t.load(ctx, b.TopicID)

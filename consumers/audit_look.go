@@ -1,0 +1,242 @@
+package consumers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// LookOptions are what Look needs. Kafka, Group and Sink are required.
+type LookOptions struct {
+	Kafka  []kgo.Opt
+	Group  string
+	Topics []string // all that the group has committed offsets of when empty
+	Sink   Auditor
+	// Full compares every record with the sink, where otherwise only a count that differs makes an audit look closer: a row that is there twice
+	// hides one that is missing from a count.
+	Full bool
+}
+
+// Look audits from outside what a group has committed, while its members work or while none runs. It changes nothing. The findings are in the order of
+// topics and partitions; an offset that is committed never falls behind what was written, so nothing that is on its way is missing.
+func Look(ctx context.Context, o LookOptions) ([]Finding, error) {
+	cl, err := kgo.NewClient(o.Kafka...)
+	if err != nil {
+		return nil, fmt.Errorf("open kafka client: %w", err)
+	}
+	defer cl.Close()
+	l := looker{kafka: o.Kafka, adm: kadm.NewClient(cl), sink: o.Sink, full: o.Full}
+	committed, err := l.adm.FetchOffsets(ctx, o.Group)
+	if err != nil {
+		return nil, fmt.Errorf("fetch offsets of group %s: %w", o.Group, err)
+	}
+	var sights []sight
+	for _, at := range committed.Sorted() {
+		i, ours := parseIntent(at.Metadata)
+		if !ours || at.At < 0 || at.Err != nil || len(o.Topics) > 0 && !slices.Contains(o.Topics, at.Topic) {
+			continue
+		}
+		s := sight{Partition: Partition{Topic: at.Topic, TopicID: i.topic, Partition: at.Partition}, tally: i.tally, again: i.tally.below > at.At}
+		if !s.tally.known {
+			s.tally.below = at.At
+		}
+		sights = append(sights, s)
+	}
+	slices.SortFunc(sights, bySight)
+	return l.look(ctx, sights), nil
+}
+
+// sight is a partition that an audit looks at, and what it is to hold.
+type sight struct {
+	Partition
+	tally tally
+	p     *part   // nil from outside
+	again bool    // what is missing is being read again
+	marks []tally // what earlier audits found complete, ascending
+}
+
+func bySight(a, b sight) int {
+	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition.Partition, b.Partition.Partition))
+}
+
+// looker compares a sink with what was committed.
+type looker struct {
+	kafka []kgo.Opt
+	adm   *kadm.Client
+	sink  Auditor
+	full  bool
+}
+
+// look looks at every partition, one topic after the other. What cannot be asked is said in its finding.
+func (l looker) look(ctx context.Context, sights []sight) []Finding {
+	var all []Finding
+	for len(sights) > 0 && ctx.Err() == nil {
+		n := 1
+		for n < len(sights) && sights[n].Topic == sights[0].Topic {
+			n++
+		}
+		all = append(all, l.topic(ctx, sights[:n])...)
+		sights = sights[n:]
+	}
+	return all
+}
+
+func (l looker) topic(ctx context.Context, sights []sight) []Finding {
+	places := make([]Place, len(sights))
+	all := make([]Finding, len(sights))
+	for i, s := range sights {
+		places[i] = Place{s.Partition, s.tally.below}
+		all[i] = Finding{Topic: s.Topic, Partition: s.Partition.Partition, Committed: s.tally.below, Expected: s.tally.records, Again: s.again, p: s.p, counted: s.tally}
+		if !s.tally.known {
+			all[i].Expected = -1
+		}
+	}
+	counts, err := l.sink.Count(ctx, places)
+	if err != nil {
+		for i := range all {
+			all[i].Err = err.Error()
+		}
+		return all
+	}
+	for i, s := range sights {
+		f := &all[i]
+		f.Stored, f.Rejected = counts[i].Stored, counts[i].Rejected
+		if err := l.judge(ctx, s, counts[i], f); err != nil {
+			f.Err = err.Error()
+		}
+	}
+	return all
+}
+
+// judge says what a count means, and looks closer where it is not what it should be.
+func (l looker) judge(ctx context.Context, s sight, c Count, f *Finding) error {
+	switch {
+	case c.NoTable && s.tally.known && f.Expected > f.Rejected:
+		f.Verdict, f.Missing = Dropped, f.Expected-f.Rejected
+	case s.tally.known && f.Stored == 0 && f.Expected > f.Rejected:
+		f.Verdict, f.Missing = Truncated, f.Expected-f.Rejected
+	case !l.full && !s.tally.known:
+		f.Verdict = Uncounted
+		return nil
+	case !l.full && f.Held() == f.Expected:
+		f.Verdict = Complete
+		return nil
+	default:
+		return l.closer(ctx, s, f)
+	}
+	start, err := l.start(ctx, s.Partition)
+	if err != nil {
+		return err
+	}
+	f.MissingAt = []Range{{min(start, s.tally.below), s.tally.below}}
+	if start > 0 {
+		return l.countLost(ctx, s, f, start)
+	}
+	return nil
+}
+
+// countLost finds how many of a table that is gone as a whole Kafka no longer has either.
+func (l looker) countLost(ctx context.Context, s sight, f *Finding, start int64) error {
+	d, err := compare(ctx, l.kafka, l.sink, s.Partition, Range{start, s.tally.below})
+	if err == nil {
+		f.Lost = max(0, f.Missing-d.missing.n)
+	}
+	return err
+}
+
+// closer compares the records one by one.
+func (l looker) closer(ctx context.Context, s sight, f *Finding) error {
+	start, err := l.start(ctx, s.Partition)
+	if err != nil {
+		return err
+	}
+	from, below, err := l.from(ctx, s, min(start, s.tally.below))
+	if err != nil {
+		return err
+	}
+	d, err := compare(ctx, l.kafka, l.sink, s.Partition, Range{from, s.tally.below})
+	if err != nil {
+		return err
+	}
+	f.Missing, f.Twice, f.Strange = d.missing.n, d.twice.n, d.strange
+	f.MissingAt, f.TwiceAt = d.missing.ranges, d.twice.ranges
+	// What Kafka no longer has below from can only be counted.
+	expected := f.Expected
+	if !s.tally.known {
+		expected = below + d.records
+		f.Expected = expected
+	}
+	if rest := expected - d.records - below; rest > 0 && start > 0 {
+		f.Lost, f.Missing = rest, f.Missing+rest
+	} else if rest < 0 && start > 0 {
+		f.Twice -= rest
+	}
+	switch {
+	case d.missing.n > 0:
+		return l.nameLoss(ctx, s, f)
+	case f.Missing > 0:
+		f.Verdict = Holes
+	case f.Twice > 0:
+		f.Verdict = Twice
+	case f.Strange > 0:
+		f.Verdict = Strange
+	default:
+		f.Verdict = Complete // a count that was not one of a single moment, or a tally that was wrong
+		f.Expected = d.records + below
+	}
+	return nil
+}
+
+// nameLoss tells a table that is behind, which has no row above the first that is missing, from one with holes. Dead letters are in another table.
+func (l looker) nameLoss(ctx context.Context, s sight, f *Finding) error {
+	below, err := l.sink.Count(ctx, []Place{{s.Partition, f.MissingAt[0].Start}})
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.Stored == 0:
+		f.Verdict = Truncated
+	case f.Stored == below[0].Stored:
+		f.Verdict = Behind
+	default:
+		f.Verdict = Holes
+	}
+	return nil
+}
+
+// from is where to begin to compare: where an earlier audit found everything that is still there, else at start. It also returns how much is held below.
+func (l looker) from(ctx context.Context, s sight, start int64) (from, held int64, err error) {
+	marks := append([]tally{{below: start}}, s.marks...)
+	if l.full {
+		marks = marks[:1]
+	}
+	for i := len(marks) - 1; i >= 0; i-- {
+		if m := marks[i]; m.below >= start {
+			c, err := l.sink.Count(ctx, []Place{{s.Partition, m.below}})
+			if err != nil {
+				return 0, 0, err
+			}
+			if held = c[0].Stored + c[0].Rejected; i == 0 || held == m.records {
+				return m.below, held, nil
+			}
+		}
+	}
+	return start, held, nil
+}
+
+// start is the first offset that Kafka has of a partition.
+func (l looker) start(ctx context.Context, p Partition) (int64, error) {
+	starts, err := l.adm.ListStartOffsets(ctx, p.Topic)
+	if err != nil {
+		return 0, fmt.Errorf("list start offsets: %w", err)
+	}
+	start, ok := starts.Lookup(p.Topic, p.Partition)
+	if !ok {
+		return 0, fmt.Errorf("topic %s has no partition %d any more", p.Topic, p.Partition)
+	}
+	return start.Offset, start.Err
+}
