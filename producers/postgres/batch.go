@@ -132,6 +132,11 @@ func (b *builder) appendRecord(t *table, c *change, keyed, old, before, after *t
 	if b.arena, err = t.appendEnvelope(b.arena, c, before, after); err != nil {
 		return err
 	}
+	return b.addRecord(t, start, mid)
+}
+
+// addRecord adds what lies at the end of the arena: a key from start to mid, if there is one, and a value behind it.
+func (b *builder) addRecord(t *table, start, mid int) error {
 	end := len(b.arena)
 	if limit := b.target.MaxRecordBytes(); end-start+recordOverhead > limit {
 		return fmt.Errorf("the record has %d bytes, the topic takes %d", end-start+recordOverhead, limit)

@@ -32,6 +32,11 @@ type Config struct {
 	OnSlotLost string `yaml:"on_slot_lost"`
 	// CopyWorkers is how many connections read one table at once in a first copy. Default the processors, at most 8.
 	CopyWorkers int `yaml:"copy_workers"`
+	// CopyRangeBytes is up to which size, in bytes on the server's disk, a table's first copy is one Kafka transaction. A larger table that has a key is
+	// copied by ranges of its key of about that size, each a transaction: a copy that is cut short goes on at the range it was in, and none comes near the 15
+	// minutes that a broker gives a transaction. CopyRangeTime ends a range earlier on a slow server. Defaults 1 GiB and 2 minutes.
+	CopyRangeBytes int64         `yaml:"copy_range_bytes"`
+	CopyRangeTime  time.Duration `yaml:"copy_range_time"`
 	// Heartbeat is how often the position moves while nothing of the captured tables changes, so that the server need not keep its WAL. Default 10s.
 	Heartbeat time.Duration `yaml:"heartbeat"`
 	// Discover is how often new tables that match Tables are looked for. Default 30s.
@@ -61,6 +66,8 @@ func (c Config) withDefaults(source string) Config {
 		c.Tables = []string{"*.*"}
 	}
 	c.CopyWorkers = orElse(c.CopyWorkers, min(runtime.NumCPU(), 8))
+	c.CopyRangeBytes = orElse(c.CopyRangeBytes, 1<<30)
+	c.CopyRangeTime = orElse(c.CopyRangeTime, 2*time.Minute)
 	c.Heartbeat = orElse(c.Heartbeat, 10*time.Second)
 	c.Discover = orElse(c.Discover, 30*time.Second)
 	return c
@@ -95,6 +102,12 @@ func (c Config) Validate() error {
 	}
 	if c.CopyWorkers < 1 || c.CopyWorkers > 64 {
 		bad("copy_workers: %d is not between 1 and 64", c.CopyWorkers)
+	}
+	if c.CopyRangeBytes < 1 {
+		bad("copy_range_bytes: %d is not above zero", c.CopyRangeBytes)
+	}
+	if c.CopyRangeTime < 0 {
+		bad("copy_range_time: a duration is not negative")
 	}
 	if c.Heartbeat < 0 || c.Discover < 0 {
 		bad("heartbeat, discover: a duration is not negative")

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -34,15 +35,17 @@ func TestConfigOfYAML(t *testing.T) {
 func TestConfigErrorsNameTheKey(t *testing.T) {
 	good := Config{URL: "postgres://u@h/db"}
 	for want, change := range map[string]func(*Config){
-		"url: ":          func(c *Config) { c.URL = "" },
-		"slot: ":         func(c *Config) { c.Slot = "With-Dash" },
-		"publication: ":  func(c *Config) { c.Publication = strings.Repeat("p", 64) },
-		"on_slot_lost: ": func(c *Config) { c.OnSlotLost = "ignore" },
-		"copy_workers: ": func(c *Config) { c.CopyWorkers = -1 },
-		"heartbeat, ":    func(c *Config) { c.Heartbeat = -time.Second },
-		"tables: ":       func(c *Config) { c.Tables = []string{"product"} },
-		"exclude: ":      func(c *Config) { c.Exclude = []string{"a.[b"} },
-		"as_text: ":      func(c *Config) { c.AsText = []string{"a.b"} },
+		"url: ":              func(c *Config) { c.URL = "" },
+		"slot: ":             func(c *Config) { c.Slot = "With-Dash" },
+		"publication: ":      func(c *Config) { c.Publication = strings.Repeat("p", 64) },
+		"on_slot_lost: ":     func(c *Config) { c.OnSlotLost = "ignore" },
+		"copy_workers: ":     func(c *Config) { c.CopyWorkers = -1 },
+		"copy_range_bytes: ": func(c *Config) { c.CopyRangeBytes = -1 },
+		"copy_range_time: ":  func(c *Config) { c.CopyRangeTime = -time.Second },
+		"heartbeat, ":        func(c *Config) { c.Heartbeat = -time.Second },
+		"tables: ":           func(c *Config) { c.Tables = []string{"product"} },
+		"exclude: ":          func(c *Config) { c.Exclude = []string{"a.[b"} },
+		"as_text: ":          func(c *Config) { c.AsText = []string{"a.b"} },
 	} {
 		c := good
 		change(&c)
@@ -66,9 +69,23 @@ func TestPositionsAreReadBack(t *testing.T) {
 			t.Errorf("ParseStreamPosition(%q) = %+v, %v", p, got, err)
 		}
 	}
-	p := TablePosition{Generation: 2, LSN: 77, OID: 4294967295}
-	if got, err := ParseTablePosition(p.String()); err != nil || got != p {
-		t.Errorf("ParseTablePosition(%q) = %+v, %v", p, got, err)
+	key := []string{"Quoted, \" Name", "id"}
+	for _, p := range []TablePosition{
+		{Generation: 2, LSN: 77, OID: 4294967295},
+		{Generation: 2, LSN: 77, OID: 5, Shape: "abc", Key: key, Ranges: []CopiedRange{{LSN: 77, To: []string{"a:b, c", ""}}}},
+		{Generation: 2, LSN: 88, OID: 5, Shape: "abc", Key: key[1:], Ranges: []CopiedRange{{LSN: 77, To: []string{""}}, {LSN: 88}}},
+	} {
+		if got, err := ParseTablePosition(p.String()); err != nil || !reflect.DeepEqual(got, p) {
+			t.Errorf("ParseTablePosition(%q) = %+v, %v", p, got, err)
+		}
+		if want := len(p.Ranges) != 1; p.complete() != want {
+			t.Errorf("%s: complete is %v", p, !want)
+		}
+	}
+	for _, bad := range []string{"range=0/5 range=0/6", "key=a,b range=0/5:1", "range=x", "key=%zz"} {
+		if _, err := ParseTablePosition("generation=1 lsn=0/5 " + bad); err == nil {
+			t.Errorf("ParseTablePosition(%q) is no error", bad)
+		}
 	}
 	for _, bad := range []string{"", "lsn=0/0 generation=1", "generation=1 lsn=0/5 colour=red", "generation=x lsn=0/5", "lsn"} {
 		if _, err := ParseStreamPosition(bad); err == nil {

@@ -10,7 +10,7 @@ type table struct {
 	schema  string
 	name    string
 	dataset string
-	copied  LSN  // of its first copy; changes committed before are part of it
+	copied  copiedState
 	full    bool // REPLICA IDENTITY FULL: the server sends the whole old row
 
 	plan  *rowPlan

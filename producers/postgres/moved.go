@@ -37,12 +37,8 @@ func (w *stream) completeMoved(ctx context.Context, t *table, row *tuple) error 
 	}
 	sql := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteTable(t.schema, t.name) + " WHERE " + strings.Join(where, " AND ")
 	return w.whileAlive(ctx, func(ctx context.Context) error {
-		if w.side == nil {
-			conn, err := w.source.dial(ctx, false)
-			if err != nil {
-				return err
-			}
-			w.side = conn
+		if err := w.openSide(ctx); err != nil {
+			return err
 		}
 		if err := w.awaitVisible(ctx); err != nil {
 			return err
@@ -65,6 +61,14 @@ func (w *stream) completeMoved(ctx context.Context, t *table, row *tuple) error 
 		}
 		return nil
 	})
+}
+
+// openSide connects for questions about rows, at the first.
+func (w *stream) openSide(ctx context.Context) (err error) {
+	if w.side == nil {
+		w.side, err = w.source.dial(ctx, false)
+	}
+	return err
 }
 
 // visible tells whether a transaction, by the 32 bits of its number, is visible to a query that begins now. The upper bits are those that bring

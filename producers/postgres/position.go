@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,16 +64,55 @@ func ParseStreamPosition(s string) (StreamPosition, error) {
 	return p, nil
 }
 
-// TablePosition says that a table was copied, and at which LSN: changes whose commit lies before it are part of the copy.
+// TablePosition says how much of a table was copied, and at which LSN: changes whose commit lies before it are part of the copy. A table that was copied
+// in one transaction has no ranges.
 type TablePosition struct {
 	Generation int64
-	LSN        LSN
+	LSN        LSN    // of the last snapshot that was read
 	OID        uint32 // of the table: one made again under the same name is another
+	// Key names the columns by which ranges are cut, Shape is what the table was when the first range was read (tableKey.shape), and Ranges are what
+	// was copied, from the lowest key on. Ranges that follow each other and were read under one snapshot are one.
+	Key    []string
+	Shape  string
+	Ranges []CopiedRange
+}
+
+// CopiedRange is the rows whose keys lie from the end of the range before to To, as the snapshot of one LSN shows them.
+type CopiedRange struct {
+	LSN LSN
+	To  []string // the values of the key's columns, the row itself not included; nil for the end of the table
+}
+
+// complete tells whether the whole table is copied.
+func (p TablePosition) complete() bool {
+	return p.LSN != 0 && (len(p.Ranges) == 0 || p.Ranges[len(p.Ranges)-1].To == nil)
+}
+
+// with adds a range that ends at to.
+func (p TablePosition) with(lsn LSN, to []string) TablePosition {
+	p.LSN = lsn
+	p.Ranges = slices.Clone(p.Ranges)
+	if n := len(p.Ranges); n > 0 && p.Ranges[n-1].LSN == lsn {
+		p.Ranges = p.Ranges[:n-1]
+	}
+	p.Ranges = append(p.Ranges, CopiedRange{LSN: lsn, To: to})
+	return p
 }
 
 // String is the form in which the position is kept.
 func (p TablePosition) String() string {
-	return fmt.Sprintf("generation=%d lsn=%s oid=%d", p.Generation, p.LSN, p.OID)
+	var b strings.Builder
+	fmt.Fprintf(&b, "generation=%d lsn=%s oid=%d", p.Generation, p.LSN, p.OID)
+	if len(p.Ranges) > 0 {
+		fmt.Fprintf(&b, " shape=%s key=%s", p.Shape, joinValues(p.Key))
+	}
+	for _, r := range p.Ranges {
+		fmt.Fprintf(&b, " range=%s", r.LSN)
+		if r.To != nil {
+			b.WriteString(":" + joinValues(r.To))
+		}
+	}
+	return b.String()
 }
 
 // ParseTablePosition undoes String.
@@ -81,14 +122,50 @@ func ParseTablePosition(s string) (TablePosition, error) {
 		"generation": func(v string) (err error) { p.Generation, err = strconv.ParseInt(v, 10, 64); return },
 		"lsn":        func(v string) (err error) { p.LSN, err = pglogrepl.ParseLSN(v); return },
 		"oid":        func(v string) error { n, err := strconv.ParseUint(v, 10, 32); p.OID = uint32(n); return err },
+		"shape":      func(v string) error { p.Shape = v; return nil },
+		"key":        func(v string) (err error) { p.Key, err = splitValues(v); return },
+		"range": func(v string) (err error) {
+			var r CopiedRange
+			lsn, to, more := strings.Cut(v, ":")
+			if r.LSN, err = pglogrepl.ParseLSN(lsn); err == nil && more {
+				r.To, err = splitValues(to)
+			}
+			p.Ranges = append(p.Ranges, r)
+			return err
+		},
 	})
 	if err == nil && p.LSN == 0 {
 		err = fmt.Errorf("lsn is missing")
+	}
+	for i, r := range p.Ranges {
+		if err == nil && (r.To == nil && i < len(p.Ranges)-1 || r.To != nil && len(r.To) != len(p.Key)) {
+			err = fmt.Errorf("range %d does not end where a range of this key does", i+1)
+		}
 	}
 	if err != nil {
 		return TablePosition{}, fmt.Errorf("parse table position %q: %w", s, err)
 	}
 	return p, nil
+}
+
+// joinValues writes values without blanks, commas and colons in them, commas between.
+func joinValues(values []string) string {
+	escaped := make([]string, len(values))
+	for i, v := range values {
+		escaped[i] = url.QueryEscape(v)
+	}
+	return strings.Join(escaped, ",")
+}
+
+func splitValues(s string) ([]string, error) {
+	values := strings.Split(s, ",")
+	for i, v := range values {
+		var err error
+		if values[i], err = url.QueryUnescape(v); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }
 
 // parseFields reads blank-separated key=value pairs. A key it does not know is an error: a newer version wrote it and meant something.

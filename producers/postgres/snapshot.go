@@ -4,19 +4,18 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/sync/errgroup"
 
-	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
 )
 
-// rangeBlocks is how many blocks of a table one COPY reads: 16 MiB.
-const rangeBlocks = 2048
+const (
+	// rangeBytes is about how much of a table one COPY reads, rangeBlocks the same in blocks of the usual size.
+	rangeBytes  = 16 << 20
+	rangeBlocks = rangeBytes / 8192
+)
 
 // copyMissing copies the tables that have no valid position. snap is the snapshot of a slot that was just made, or nil; tables it cannot show are read under
 // another.
@@ -43,7 +42,7 @@ func (s *Source) copyMissing(ctx context.Context, snap *snapshot, entries []*ent
 func (s *Source) missing(entries []*entry) []*entry {
 	var out []*entry
 	for _, e := range entries {
-		if p, ok := s.copied[e.dataset()]; !e.gone && (!ok || p.Generation != s.position.Generation || p.OID != e.oid) {
+		if p, ok := s.copied[e.dataset()]; !e.gone && (!ok || !p.complete() || p.Generation != s.position.Generation || p.OID != e.oid) {
 			out = append(out, e)
 		}
 	}
@@ -64,8 +63,7 @@ func (s *Source) copyUnderTemporarySlot(ctx context.Context, missing []*entry) e
 	return s.copyTables(ctx, snap, missing)
 }
 
-// copyTables copies tables under one snapshot, one after the other, each read by several connections. Every table is one Kafka transaction: only its
-// last batch has a position. A table that was rewritten since the snapshot, which would look empty, is left out.
+// copyTables copies tables under one snapshot, one after the other, each read by several connections. A table that was rewritten since the snapshot, which would look empty, is left out.
 func (s *Source) copyTables(ctx context.Context, snap *snapshot, entries []*entry) error {
 	conns := make([]*pgconn.PgConn, s.config.CopyWorkers)
 	defer func() {
@@ -92,58 +90,40 @@ func (s *Source) copyTables(ctx context.Context, snap *snapshot, entries []*entr
 	return nil
 }
 
-// part is a piece of a table: all of a leaf, or a range of its blocks.
-type part struct {
-	leaf     string // quoted
-	from, to int64  // blocks; to is 0 for the end
-	whole    bool
-}
-
-// tableCopy is the copy of one table while it is made.
-type tableCopy struct {
-	source *Source
-	table  *table
-	entry  *entry
-	at     change
-	head   []byte // what comes before the row in each value
-	tail   []byte // and after
-	parts  []part
-	next   atomic.Int64 // index of the part to read next
-}
-
+// copyTable copies one table: in one Kafka transaction, or by ranges of its key where it is large or an earlier copy by ranges was cut short.
 func (s *Source) copyTable(ctx context.Context, snap *snapshot, conns []*pgconn.PgConn, e *entry) error {
-	started := time.Now()
 	parts, ok, err := s.lockAndSplit(ctx, conns[0], e)
 	if err != nil || !ok {
+		return err
+	}
+	key, err := readKey(ctx, conns[0], e)
+	if err != nil {
 		return err
 	}
 	c, err := s.startCopy(ctx, snap, conns[0], e)
 	if err != nil {
 		return err
 	}
-	c.parts = parts
+	p := TablePosition{Generation: s.position.Generation, OID: e.oid, Key: key.columns, Shape: key.shape}
+	began, again := s.copied[c.table.dataset]
+	again = again && began.Generation == p.Generation && began.OID == p.OID && len(began.Ranges) > 0
+	if again && began.Shape == key.shape {
+		return c.copyRanges(ctx, conns, key, began)
+	}
+	if again {
+		s.log.Warn("the table has changed since its copy began, it is copied from the start", "source", s.name, "table", e.String())
+	}
 	if err := s.sendMark(ctx, c); err != nil {
 		return err
 	}
-	var rows atomic.Int64
-	g, gctx := errgroup.WithContext(ctx)
-	for _, conn := range conns[:min(len(conns), len(parts))] {
-		g.Go(func() error {
-			n, err := c.read(gctx, conn)
-			rows.Add(n)
-			return err
-		})
+	large := key.bytes > s.config.CopyRangeBytes
+	if large && len(key.columns) > 0 {
+		return c.copyRanges(ctx, conns, key, p)
 	}
-	if err := g.Wait(); err != nil {
-		return err
+	if large {
+		s.log.Warn("a large table has no key to copy it by, its copy is one transaction", "source", s.name, "table", e.String(), "bytes", key.bytes)
 	}
-	p := TablePosition{Generation: s.position.Generation, LSN: snap.lsn, OID: e.oid}
-	if err := s.send(ctx, producers.Batch{Positions: []producers.Position{{Part: TablePart + c.table.dataset, Text: p.String()}}}); err != nil {
-		return err
-	}
-	s.copied[c.table.dataset] = p
-	s.log.Info("copied a table", "source", s.name, "table", e.String(), "rows", rows.Load(), "position", snap.lsn.String(), "took", time.Since(started))
-	return nil
+	return c.copyWhole(ctx, conns, parts)
 }
 
 // startCopy reads the table's shape and makes its topic ready.
@@ -226,15 +206,15 @@ func (s *Source) split(ctx context.Context, conn *pgconn.PgConn, e *entry) (part
 		blocks, _ := strconv.ParseInt(r[2], 10, 64)
 		leaf := quoteTable(r[0], r[1])
 		if blocks <= rangeBlocks || r[3] != "t" || s.version < 140000 { // older servers scan the whole table for a range of ctid
-			parts = append(parts, leafPart{part{leaf: leaf, whole: true}, r[4] == "t"})
+			parts = append(parts, leafPart{part{leaf: leaf}, r[4] == "t"})
 			continue
 		}
 		for from := int64(0); from < blocks; from += rangeBlocks {
-			p := part{leaf: leaf, from: from, to: from + rangeBlocks}
-			if p.to >= blocks {
-				p.to = 0
+			where := []string{fmt.Sprintf("ctid >= '(%d,0)'", from)}
+			if to := from + rangeBlocks; to < blocks {
+				where = append(where, fmt.Sprintf("ctid < '(%d,0)'", to))
 			}
-			parts = append(parts, leafPart{p, r[4] == "t"})
+			parts = append(parts, leafPart{part{leaf: leaf, where: where}, r[4] == "t"})
 		}
 	}
 	return parts, nil
@@ -255,100 +235,4 @@ func lockTable(ctx context.Context, conn *pgconn.PgConn, e *entry) (gone bool, e
 		return false, fmt.Errorf("look up: %w", err)
 	}
 	return len(rows) == 0, nil
-}
-
-// read copies part after part over one connection, until none is left.
-func (c *tableCopy) read(ctx context.Context, conn *pgconn.PgConn) (rows int64, err error) {
-	w := &rowWriter{copy: c, ctx: ctx, b: builder{target: c.source.target, source: c.source.name}}
-	for {
-		i := c.next.Add(1) - 1
-		if i >= int64(len(c.parts)) {
-			break
-		}
-		if _, err := conn.CopyTo(ctx, w, c.sql(c.parts[i])); err != nil {
-			return w.rows, err
-		}
-	}
-	if w.b.empty() {
-		return w.rows, nil
-	}
-	return w.rows, c.source.send(ctx, w.b.take())
-}
-
-// sql is the COPY of one part.
-func (c *tableCopy) sql(p part) string {
-	names := make([]string, len(c.table.plan.columns))
-	for i, col := range c.table.plan.columns {
-		names[i] = quoteName(col.name)
-	}
-	list := strings.Join(names, ", ")
-	if p.whole && c.entry.filter == "" {
-		return "copy " + p.leaf + " (" + list + ") to stdout"
-	}
-	var where []string
-	if !p.whole {
-		where = append(where, fmt.Sprintf("ctid >= '(%d,0)'", p.from))
-		if p.to > 0 {
-			where = append(where, fmt.Sprintf("ctid < '(%d,0)'", p.to))
-		}
-	}
-	if c.entry.filter != "" {
-		where = append(where, "("+c.entry.filter+")")
-	}
-	return "copy (select " + list + " from only " + p.leaf + " where " + strings.Join(where, " and ") + ") to stdout"
-}
-
-// rowWriter takes the rows of a COPY, one in each Write, as the server sends them.
-type rowWriter struct {
-	copy *tableCopy
-	ctx  context.Context
-	b    builder
-	row  tuple
-	rows int64
-}
-
-// Write adds one row to the batch.
-func (w *rowWriter) Write(line []byte) (int, error) {
-	t := w.copy.table
-	if err := w.row.parseCopyLine(line, len(t.plan.columns)); err != nil {
-		return 0, err
-	}
-	w.rows++
-	w.b.start()
-	start := len(w.b.arena)
-	if err := w.add(t); err != nil {
-		w.b.arena = w.b.arena[:start]
-		w.b.reject(t, placeOf(t, &w.copy.at, &w.row), appendCopyLine(nil, &w.row), err)
-	}
-	if w.b.full() {
-		return len(line), w.copy.source.send(w.ctx, w.b.take())
-	}
-	return len(line), nil
-}
-
-func (w *rowWriter) add(t *table) (err error) {
-	b := &w.b
-	start := len(b.arena)
-	if t.plan.key != nil {
-		if b.arena, err = t.appendFramedKey(b.arena, &w.row, nil); err != nil {
-			return err
-		}
-	}
-	mid := len(b.arena)
-	b.arena = append(b.arena, w.copy.head...)
-	if b.arena, err = t.plan.appendRow(b.arena, &w.row); err != nil {
-		return err
-	}
-	b.arena = append(b.arena, w.copy.tail...)
-	end := len(b.arena)
-	if limit := b.target.MaxRecordBytes(); end-start+recordOverhead > limit {
-		return fmt.Errorf("the record has %d bytes, the topic takes %d", end-start+recordOverhead, limit)
-	}
-	var key []byte
-	if mid > start {
-		key = b.arena[start:mid:mid]
-	}
-	b.add(t.topic, key, b.arena[mid:end:end])
-	b.count(t.dataset, 1, 0)
-	return nil
 }

@@ -37,6 +37,8 @@ type stack struct {
 	// prefix is that of the test's topics.
 	prefix string
 	reg    *sourcetest.Registry
+	// rangeBytes is the size up to which a table is copied in one transaction; 0 for the default.
+	rangeBytes int64
 
 	decoders map[*schemas.Schema]*schemas.Decoder
 	read     map[string]map[int32]int64 // how far the topics were read
@@ -85,7 +87,7 @@ func (s *stack) text(sql string, args ...any) string {
 
 // config streams everything, under names that are unique on the server that the tests share.
 func (s *stack) config() Config {
-	return Config{URL: s.url, Slot: s.text("current_database()"), Publication: "p", CopyWorkers: 2, Heartbeat: 100 * time.Millisecond, Discover: 100 * time.Millisecond}
+	return Config{URL: s.url, Slot: s.text("current_database()"), Publication: "p", CopyWorkers: 2, CopyRangeBytes: s.rangeBytes, Heartbeat: 100 * time.Millisecond, Discover: 100 * time.Millisecond}
 }
 
 type running struct {

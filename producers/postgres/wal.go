@@ -52,7 +52,7 @@ type stream struct {
 
 	old, row tuple
 
-	side *pgconn.PgConn // for rows that get another key; nil until there is one
+	side *pgconn.PgConn // for questions about rows; nil until there is one
 }
 
 // followed is a relation of the stream.
@@ -326,7 +326,7 @@ func (w *stream) rowChange(ctx context.Context, at LSN, kind byte, m *message) e
 	if f == nil {
 		return fmt.Errorf("%w: a row of a relation that was not described", errMessage)
 	}
-	if !w.counted(at, op) || !f.wanted || w.commit < f.table.copied {
+	if !w.counted(at, op) || !f.wanted || w.commit < f.table.copied.first {
 		return nil
 	}
 	var before, after *tuple
@@ -345,6 +345,10 @@ func (w *stream) rowChange(ctx context.Context, at LSN, kind byte, m *message) e
 	}
 	if m.bad || (after == nil) != (kind == 'D') || kind == 'D' && before == nil {
 		return errMessage
+	}
+	before, after, err := w.uncopied(ctx, f.table, before, after)
+	if err != nil || before == nil && after == nil {
+		return err
 	}
 	if err := w.ready(ctx, f); err != nil {
 		return err
@@ -371,7 +375,7 @@ func (w *stream) truncate(ctx context.Context, at LSN, m *message) error {
 		if m.bad || f == nil {
 			return errMessage
 		}
-		if !w.counted(at, schemas.OpTruncate) || !f.wanted || w.commit < f.table.copied {
+		if !w.counted(at, schemas.OpTruncate) || !f.wanted || w.commit < f.table.copied.first {
 			continue
 		}
 		if err := w.ready(ctx, f); err != nil {
@@ -413,7 +417,7 @@ func (w *stream) follow(ctx context.Context, f *followed, r relation) error {
 		return nil
 	}
 	p, ok := s.copied[schemas.Name(r.schema)+"."+schemas.Name(r.name)]
-	if !ok || p.Generation != s.position.Generation || p.OID != r.oid {
+	if !ok || !p.complete() || p.Generation != s.position.Generation || p.OID != r.oid {
 		w.discover = true
 		return nil
 	}
@@ -428,7 +432,7 @@ func (w *stream) follow(ctx context.Context, f *followed, r relation) error {
 	if f.table, err = newTable(r.oid, r.schema, r.name, columns, nullableKey); err != nil {
 		return err
 	}
-	f.table.copied, f.table.full, f.wanted = p.LSN, r.identity == 'f', true
+	f.table.copied, f.table.full, f.wanted = stateOf(p, f.table.plan), r.identity == 'f', true
 	return nil
 }
 
