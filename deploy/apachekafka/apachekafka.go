@@ -79,6 +79,9 @@ func (b *Broker) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 // PID is the process id of the broker.
 func (b *Broker) PID() int { return b.server.PID() }
 
+// Alive tells whether the broker's process lives.
+func (b *Broker) Alive() bool { return b.server.Alive() }
+
 // Kill ends the broker as kill -9 does and returns when it is gone. Restart starts it again.
 func (b *Broker) Kill() error { return b.server.Kill() }
 

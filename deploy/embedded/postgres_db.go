@@ -91,6 +91,14 @@ func (d *DB) CopyFrom(ctx context.Context, table string, columns []string, rows 
 	return nil
 }
 
+// CopyTo writes what a statement gives as rows in COPY's text format: tabs between columns, \N for NULL.
+func (d *DB) CopyTo(ctx context.Context, sql string, w io.Writer) error {
+	if _, err := d.conn.PgConn().CopyTo(ctx, w, "COPY ("+sql+") TO STDOUT"); err != nil {
+		return fmt.Errorf("copy from postgres: %w", err)
+	}
+	return nil
+}
+
 // Close ends the connection.
 func (d *DB) Close(ctx context.Context) error { return d.conn.Close(ctx) }
 

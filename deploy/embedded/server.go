@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -15,10 +16,13 @@ type ServerOptions struct {
 	Name string   // for messages
 	Path string   // of the program
 	Args []string // of the program
+	Env  []string // of the program, beside this process's
 	// Dir keeps its data; the lock and the log are put there too. It is made when it is not there.
 	Dir string
 	// Answers returns nil once the server serves. It is asked again and again while the server starts.
 	Answers func(ctx context.Context) error
+	// Log is the file that receives what it prints; empty for the file log in Dir.
+	Log string
 }
 
 // Server is a child process that does not outlive its parent: on Linux the kernel kills it then. One folder has one at a time.
@@ -49,8 +53,8 @@ func (s *Server) start(ctx context.Context) error {
 	defer lock.Close() // the child keeps it
 	own := attributes(nil)
 	killAtDeath(own)
-	p, err := startProcess(spec{name: s.o.Name, path: s.o.Path, args: s.o.Args, dir: s.o.Dir, attributes: own, lock: lock,
-		log: filepath.Join(s.o.Dir, "log")})
+	p, err := startProcess(spec{name: s.o.Name, path: s.o.Path, args: s.o.Args, env: s.o.Env, dir: s.o.Dir, attributes: own, lock: lock,
+		log: cmp.Or(s.o.Log, filepath.Join(s.o.Dir, "log"))})
 	if err != nil {
 		return err
 	}
