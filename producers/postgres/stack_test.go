@@ -24,7 +24,10 @@ import (
 	"adventureworks.example/extract/schemas"
 )
 
-func TestMain(m *testing.M) { embeddedtest.Main(m) }
+func TestMain(m *testing.M) {
+	runChild()
+	embeddedtest.Main(m)
+}
 
 const patience = 60 * time.Second
 
