@@ -3,6 +3,7 @@ package producers
 import (
 	"crypto/sha256"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -16,6 +17,8 @@ const (
 	minRecordBytes = 8 << 10
 	// maxText bounds the words of a dead letter (place and reason, each), which come from outside.
 	maxText = 1 << 10
+	// maxContext bounds its context. A longer one is left out: the row cannot be retried then, but it is kept.
+	maxContext = 4 << 10
 )
 
 // deadLetterValue is the framed Avro of d (schemas.DeadLetter). Raw is cut so that the value is at most limit bytes.
@@ -28,11 +31,14 @@ func deadLetterValue(id int, source string, d DeadLetter, limit int) []byte {
 		d.Size = int64(len(d.Raw))
 	}
 	d.Place, d.Reason = cutText(d.Place), cutText(d.Reason)
+	if len(d.Context) > maxContext || !utf8.ValidString(d.Context) {
+		d.Context = ""
+	}
 	const heads = 64 // of lengths and numbers, at most 10 bytes each
-	room := limit - heads - len(source) - len(d.Dataset) - len(d.Place) - len(d.SHA256) - len(d.Reason)
+	room := limit - heads - len(source) - len(d.Dataset) - len(d.Place) - len(d.SHA256) - len(d.Reason) - len(d.Context)
 	raw := d.Raw[:max(0, min(len(d.Raw), room))]
 
-	b := make([]byte, 0, len(raw)+heads+len(source)+len(d.Dataset)+len(d.Place)+len(d.SHA256)+len(d.Reason))
+	b := make([]byte, 0, len(raw)+heads+len(source)+len(d.Dataset)+len(d.Place)+len(d.SHA256)+len(d.Reason)+len(d.Context))
 	b = schemas.AppendFrame(b, id)
 	b = schemas.AppendString(b, source)
 	b = schemas.AppendString(b, d.Dataset)
@@ -42,7 +48,11 @@ func deadLetterValue(id int, source string, d DeadLetter, limit int) []byte {
 	b = schemas.AppendBytes(b, d.SHA256)
 	b = schemas.AppendString(b, string(Reject))
 	b = schemas.AppendString(b, d.Reason)
-	return schemas.AppendLong(b, d.At.UnixMicro())
+	b = schemas.AppendLong(b, d.At.UnixMicro())
+	if d.Context == "" {
+		return schemas.AppendBranch(b, 0)
+	}
+	return schemas.AppendString(schemas.AppendBranch(b, 1), d.Context)
 }
 
 // cutText makes s UTF-8 of at most maxText bytes, and says so with an ellipsis.

@@ -107,6 +107,8 @@ type DeadLetter struct {
 	SHA256  []byte    // of the whole row
 	Reason  string    // a sentence
 	At      time.Time // when it was rejected
+	// Context is what the source needs to make the row of Raw again, in its own words; empty when Raw is not enough. At most 4 KiB are kept.
+	Context string
 }
 
 // Held is what a source holds of one dataset now: how many rows and their digest (schemas.Digest).

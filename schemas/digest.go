@@ -2,8 +2,10 @@ package schemas
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -35,3 +37,18 @@ func (d *Digest) Sum(o Digest) {
 
 // String is the digest as 32 hexadecimal digits.
 func (d Digest) String() string { return fmt.Sprintf("%016x%016x", d.Hi, d.Lo) }
+
+// ParseDigest undoes String.
+func ParseDigest(text string) (Digest, error) {
+	var d Digest
+	if len(text) != 32 {
+		return d, fmt.Errorf("digest %q: 32 hexadecimal digits are expected", text)
+	}
+	var err1, err2 error
+	d.Hi, err1 = strconv.ParseUint(text[:16], 16, 64)
+	d.Lo, err2 = strconv.ParseUint(text[16:], 16, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return Digest{}, fmt.Errorf("digest %q: %w", text, err)
+	}
+	return d, nil
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -22,15 +23,38 @@ type completeness struct {
 	Stored   int64 `json:"stored"`   // rows in the raw table
 	Twice    int64 `json:"twice"`    // offsets that the raw table holds more than once, counted by their surplus rows
 	Current  int64 `json:"current"`  // rows in the current table, of changes
-	Rejected int64 `json:"rejected"` // rows in the dead letters, from the producer and from the consumer
+	Rejected int64 `json:"rejected"` // rows in the dead letters that are not stored, from the producer and from the consumer
+	Retried  int64 `json:"retried"`  // rows that the producer rejected and a retry produced; they are not among Rejected
 
-	RejectedAtSource   int64 `json:"rejected_at_source"` // of Held, by reading the source again
+	RejectedAtSource   int64 `json:"rejected_at_source"` // of Held, by reading the source again, without those retried with corrected bytes
 	RejectedByConsumer int64 `json:"rejected_by_consumer"`
 
 	HeldDigest   schemas.Digest `json:"-"`
 	StoredDigest schemas.Digest `json:"-"` // of the current table for changes, else of the raw one
 
 	Gaps []string `json:"gaps"` // what does not add up; empty when all does
+}
+
+// retried takes in the dead letters of the producer that were retried since: their rows are in the topic. Where the bytes were corrected, the source still
+// holds the row as it was and counts it as rejected; what is compared is the row that was brought in instead.
+func (c *completeness) retried(closings map[string]producers.Closing) error {
+	for id, closing := range closings {
+		if closing.State != producers.LetterRetried || !closing.Produced || closing.Source != c.Source || closing.Dataset != c.Dataset {
+			continue
+		}
+		c.Retried++
+		c.Rejected--
+		if !closing.Corrected || c.RejectedAtSource == 0 {
+			continue
+		}
+		digest, err := schemas.ParseDigest(closing.Digest)
+		if err != nil {
+			return fmt.Errorf("dead letter %s: %w", id, err)
+		}
+		c.RejectedAtSource--
+		c.HeldDigest.Sum(digest)
+	}
+	return nil
 }
 
 // judge fills Gaps. Every rule can fail on its own, so that the report says which step lost or doubled something.

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/producers/files"
 	"adventureworks.example/extract/producers/lake"
 	"adventureworks.example/extract/producers/postgres"
@@ -126,6 +127,8 @@ func (s SourceConfig) check() error {
 		return errors.New("a name has letters, digits and underscores only and does not start with a digit")
 	case s.Name == "items":
 		return errors.New("the name items is taken: the topics of work items have it")
+	case s.Name == producers.LettersSource:
+		return errors.New("the name deadletters is taken: the dead letters have it")
 	case kinds != 1:
 		return errors.New("give exactly one of postgres, files and lake")
 	case s.Postgres != nil:

@@ -134,12 +134,19 @@ func (r *reconciler) compare(ctx context.Context) ([]completeness, error) {
 	for _, s := range stored {
 		byTopic[s.Topic] = s
 	}
+	closings, err := producers.ReadClosings(ctx, r.kafka, r.c.Prefix)
+	if err != nil {
+		return nil, err
+	}
 	for i := range all {
 		c, s := &all[i], byTopic[topics[i]]
 		c.Produced = produced[topics[i]]
 		c.Stored, c.Twice, c.Current = s.Rows, s.Rows-s.Offsets, s.Current
 		c.RejectedByConsumer, c.Rejected = s.Rejected, s.Rejected+s.Unproduced
 		c.StoredDigest = s.Digest
+		if err := c.retried(closings); err != nil {
+			return nil, err
+		}
 		c.judge()
 	}
 	return all, nil

@@ -43,6 +43,7 @@ Start with the demo: it brings Kafka, a schema registry, ClickHouse, Postgres an
   extract query "SELECT ..."      SQL on the dataset, in another terminal
   extract status                  how far each source and partition is
   extract reconcile               what the sources hold against what is stored
+  extract deadletters list        the rows that could not be stored, and why
 
 With servers of your own, describe them in a file (deploy/adventureworks/extract.yaml is a commented example):
 
@@ -83,6 +84,7 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
+	root.AddCommand(a.deadLettersCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,7 +62,31 @@ func (d *deadLetters) ensure(ctx context.Context) error {
 	if err := d.sink.exec(ctx, sql); err != nil {
 		return fmt.Errorf("create table %s: %w", d.fullName(), err)
 	}
+	if err := d.widen(ctx, l); err != nil {
+		return err
+	}
 	d.seen = true
+	return nil
+}
+
+// widen adds the columns that a table of an earlier version of the program lacks.
+func (d *deadLetters) widen(ctx context.Context, l *layout) error {
+	rows, err := d.sink.texts(ctx, "SELECT name FROM system.columns WHERE database = "+quoteText(d.sink.conf.Raw)+" AND table = "+quoteText(deadName), 1)
+	if err != nil {
+		return fmt.Errorf("look at table %s: %w", d.fullName(), err)
+	}
+	var steps []string
+	for _, c := range l.columns {
+		if !slices.ContainsFunc(rows, func(r []string) bool { return r[0] == c.name }) {
+			steps = append(steps, "ADD COLUMN IF NOT EXISTS "+quoteName(c.name)+" "+c.typ)
+		}
+	}
+	if len(steps) == 0 {
+		return nil
+	}
+	if err := d.sink.exec(ctx, "ALTER TABLE "+d.fullName()+" "+strings.Join(steps, ", ")); err != nil {
+		return fmt.Errorf("alter table %s: %w", d.fullName(), err)
+	}
 	return nil
 }
 
@@ -94,6 +119,9 @@ func tokenPrefix(b consumers.Batch) string { return fmt.Sprintf("%x", b.TopicID)
 
 // write stores rejected records of a batch that are not held.
 func (d *deadLetters) write(ctx context.Context, w *write, bad []reject) error {
+	if w.retry {
+		return nil
+	}
 	var records []*kgo.Record
 	cols := schemas.NewColumns(schemas.DeadLetter)
 	source, dataset, _ := schemas.SplitTopic(d.sink.conf.Prefix, w.batch.Topic)
@@ -114,6 +142,7 @@ func (d *deadLetters) write(ctx context.Context, w *write, bad []reject) error {
 		cols.Field("class").AppendString(string(consumers.Reject))
 		cols.Field("reason").AppendString(r.reason)
 		cols.Field("at").AppendInt64(now)
+		cols.Field("context").AppendNull() // the bytes are the whole record
 		records = append(records, r.rec)
 	}
 	if len(records) == 0 {

@@ -20,7 +20,8 @@ type Stored struct {
 	// Rows counts the rows of the raw table, Offsets the distinct (topic, partition, offset) among them: the difference is stored twice.
 	Rows    int64
 	Offsets int64
-	// Rejected counts the topic's records that this side put into the dead letters, Unproduced the rows that the topic's producer put there.
+	// Rejected counts the topic's records that this side put into the dead letters and that the raw table does not hold by now, Unproduced the rows
+	// that the topic's producer put there, ever.
 	Rejected   int64
 	Unproduced int64
 	// Changes tells that the topic carries changes of a table with a key. Then Current and Digest are about the current rows, as the view
@@ -47,14 +48,17 @@ func (s *Sink) Stored(ctx context.Context, topics ...string) ([]Stored, error) {
 
 func (s *Sink) stored(ctx context.Context, st *Stored) error {
 	name := schemas.Table(s.conf.Prefix, st.Topic)
-	if err := s.rejected(ctx, st); err != nil {
-		return err
-	}
 	m, ok, err := s.readMeta(ctx, s.conf.Raw, name)
-	if err != nil || !ok {
+	if err != nil {
 		return err
 	}
-	raw := quoteName(s.conf.Raw) + "." + quoteName(name)
+	raw := ""
+	if ok {
+		raw = quoteName(s.conf.Raw) + "." + quoteName(name)
+	}
+	if err := s.rejected(ctx, st, raw); err != nil || !ok {
+		return err
+	}
 	counts, err := s.ints(ctx, "SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(_topic, _partition, _offset))]) FROM "+raw)
 	if err != nil {
 		return err
@@ -86,20 +90,28 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 	return nil
 }
 
-// rejected counts the dead letters of a topic.
-func (s *Sink) rejected(ctx context.Context, st *Stored) error {
+// rejected counts the dead letters of a topic. raw is its table's full name, empty where there is none.
+func (s *Sink) rejected(ctx context.Context, st *Stored, raw string) error {
 	there, err := s.ints(ctx, "SELECT toInt64(count()) FROM system.tables WHERE database = "+quoteText(s.conf.Raw)+" AND name = "+quoteText(deadName))
 	if err != nil || there[0] == 0 {
 		return err
 	}
 	source, dataset, _ := schemas.SplitTopic(s.conf.Prefix, st.Topic)
-	dead := quoteText(s.conf.Prefix + "." + deadName)
-	n, err := s.ints(ctx, "SELECT arrayJoin([toInt64(uniqExactIf((_partition, _offset), _topic = "+quoteText(st.Topic)+")), toInt64(uniqExactIf((_partition, _offset), _topic = "+
-		dead+" AND source = "+quoteText(source)+" AND dataset = "+quoteText(dataset)+"))]) FROM "+s.dead.fullName())
-	if err != nil {
-		return err
+	own := quoteText(s.conf.Prefix + "." + deadName)
+	count := "SELECT toInt64(uniqExact(_partition, _offset)) FROM " + s.dead.fullName() + " WHERE "
+	for _, q := range []struct {
+		n     *int64
+		where string
+	}{
+		{&st.Rejected, s.dead.notStored(st.Topic, raw)},
+		{&st.Unproduced, "_topic = " + own + " AND source = " + quoteText(source) + " AND dataset = " + quoteText(dataset)},
+	} {
+		n, err := s.ints(ctx, count+q.where)
+		if err != nil {
+			return err
+		}
+		*q.n = n[0]
 	}
-	st.Rejected, st.Unproduced = n[0], n[1]
 	return nil
 }
 

@@ -34,6 +34,7 @@ type write struct {
 	cols    *schemas.Columns
 	refused int
 	bytes   int
+	retry   bool // of a dead letter: what is bad has its letter already
 }
 
 // Write stores a batch: first the dead letters and the current rows, then the raw rows, so that an offset the raw table holds is one of which

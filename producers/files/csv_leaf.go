@@ -21,6 +21,7 @@ type csvLeaf struct {
 	charset charset
 	skipped int64 // bytes of the byte order mark
 	where   string
+	entries []string // of the archive, see leaf
 	origin  origin
 }
 
@@ -31,7 +32,7 @@ func openCSV(j *job, d *dataset, index int, l leaf, o origin) (*csvLeaf, error) 
 		return nil, broken(placeOf(j.pos.path, l), err)
 	}
 	limit := j.reader.recordLimit()
-	c := &csvLeaf{job: j, dataset: index, plan: d.plan, where: placeOf(j.pos.path, l), origin: o}
+	c := &csvLeaf{job: j, dataset: index, plan: d.plan, where: placeOf(j.pos.path, l), entries: l.entries, origin: o}
 	var skip int
 	c.charset, skip = detect(d.CSV.Encoding, head)
 	c.skipped = int64(skip)
@@ -135,7 +136,7 @@ func (c *csvLeaf) fill(b *batch) (err error) {
 func (c *csvLeaf) deadLetter(rec *csvRecord, why error) producers.DeadLetter {
 	d := producers.DeadLetter{
 		Dataset: c.job.reader.datasets[c.dataset].Name, Place: c.placeOf(rec),
-		Raw: c.charset.appendOriginal(nil, rec.raw), Size: rec.size, SHA256: rec.sum, Reason: why.Error(), At: time.Now(),
+		Raw: c.charset.appendOriginal(nil, rec.raw), Size: rec.size, SHA256: rec.sum, Reason: why.Error(), At: time.Now(), Context: c.context(),
 	}
 	var column *columnError
 	if errors.As(why, &column) {

@@ -51,7 +51,7 @@ func (i *imageLeaf) fill(b *batch) error {
 		}
 		err = fmt.Errorf("the image makes a record of %d bytes, and its topic takes %d", len(arena)-before, r.recordLimit())
 	}
-	letter := producers.DeadLetter{Dataset: d.Name, Place: i.place(), Reason: err.Error(), At: time.Now()}
+	letter := producers.DeadLetter{Dataset: d.Name, Place: i.place(), Reason: err.Error(), At: time.Now(), Context: i.context()}
 	h := sha256.New()
 	h.Write(buf.Bytes())
 	more, err := io.Copy(h, i.leaf.src)
