@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -78,8 +78,7 @@ func (s *Source) checkPrivileges(ctx context.Context, conn *pgconn.PgConn, entri
 	if err != nil {
 		return fmt.Errorf("ask for the current user: %w", err)
 	}
-	return &producers.Error{Class: producers.Pause, Err: fmt.Errorf("these tables may not be read:%s", missing),
-		Remedy: "run:" + fmt.Sprintf(repair, quoteName(user[0][0]))}
+	return faults.PostgresRefused.With(fmt.Errorf("these tables may not be read:%s", missing), "run:"+fmt.Sprintf(repair, quoteName(user[0][0])))
 }
 
 const listColumns = `

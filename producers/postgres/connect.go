@@ -2,15 +2,12 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-
-	"adventureworks.example/extract/producers"
 )
 
 // SQLSTATEs that are told apart (PostgreSQL, appendix A).
@@ -21,6 +18,7 @@ const (
 	stateUndefinedObject       = "42704"
 	stateUndefinedTable        = "42P01"
 	stateUndefinedColumn       = "42703"
+	stateNotInState            = "55000"
 )
 
 // sessionSettings make every server write values in one form, and see to it that nothing is cut short or filtered. They hold on the replication connection
@@ -65,26 +63,6 @@ func (s *Source) dial(ctx context.Context, replication bool) (*pgconn.PgConn, er
 	s.open[conn] = struct{}{}
 	s.mu.Unlock()
 	return conn, nil
-}
-
-func explainConnect(err error, user string, replication bool) error {
-	wrapped := fmt.Errorf("connect to postgres: %w", err)
-	switch state := sqlState(err); {
-	case replication && state == stateInsufficientPrivilege:
-		return &producers.Error{Class: producers.Pause, Err: wrapped, Remedy: "run: ALTER ROLE " + quoteName(user) + " REPLICATION;"}
-	case strings.HasPrefix(state, "28"):
-		return &producers.Error{Class: producers.Pause, Err: wrapped, Remedy: "check the user, the password and pg_hba.conf"}
-	case state == "3D000":
-		return &producers.Error{Class: producers.Pause, Err: wrapped, Remedy: "check the database in the url"}
-	}
-	return wrapped
-}
-
-func sqlState(err error) string {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return e.Code
-	}
-	return ""
 }
 
 // query runs one statement and returns its rows as text, NULL as the empty string. Parameters need a connection that is not a replication one.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/faults"
 )
 
 // ensurePublication sees to it that the publication holds every table of entries, and marks them as published. Tables it holds beside are left in it: they may be
@@ -45,13 +45,13 @@ func (s *Source) ensurePublication(ctx context.Context, conn *pgconn.PgConn, ent
 func (s *Source) checkPublication(entries []*entry, everything, viaRoot bool) error {
 	name := quoteName(s.config.Publication)
 	if !everything {
-		return &producers.Error{Class: producers.Pause, Err: fmt.Errorf("publication %s does not publish every kind of change", name),
-			Remedy: "run: ALTER PUBLICATION " + name + " SET (publish = 'insert, update, delete, truncate');"}
+		return faults.PostgresPublication.With(fmt.Errorf("publication %s does not publish every kind of change", name),
+			"run: ALTER PUBLICATION "+name+" SET (publish = 'insert, update, delete, truncate');")
 	}
 	for _, e := range entries {
 		if e.partitioned && !viaRoot {
-			return &producers.Error{Class: producers.Pause, Err: fmt.Errorf("publication %s sends the partitions of %s one by one", name, e),
-				Remedy: "run: ALTER PUBLICATION " + name + " SET (publish_via_partition_root = true);"}
+			return faults.PostgresPublication.With(fmt.Errorf("publication %s sends the partitions of %s one by one", name, e),
+				"run: ALTER PUBLICATION "+name+" SET (publish_via_partition_root = true);")
 		}
 	}
 	return nil
@@ -90,10 +90,9 @@ func checkIdentities(entries []*entry) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return &producers.Error{Class: producers.Pause,
-		Err: fmt.Errorf("tables without a replica identity, whose UPDATE and DELETE would fail once they are published: %s", strings.Join(names, ", ")),
-		Remedy: "give them a primary key, or run: ALTER TABLE " + names[0] + " REPLICA IDENTITY FULL; or list them under exclude, or add them to the publication" +
-			" yourself when rows are only ever inserted"}
+	return faults.PostgresIdentity.With(fmt.Errorf("tables without a replica identity, whose UPDATE and DELETE would fail once they are published: %s", strings.Join(names, ", ")),
+		"give them a primary key, or run: ALTER TABLE "+names[0]+" REPLICA IDENTITY FULL; or list them under exclude, or add them to the publication"+
+			" yourself when rows are only ever inserted")
 }
 
 // publish makes the publication or adds tables to it.
@@ -118,7 +117,7 @@ func (s *Source) publish(ctx context.Context, conn *pgconn.PgConn, exists bool, 
 	if _, err := query(ctx, conn, sql); err != nil {
 		wrapped := fmt.Errorf("publish tables in %s: %w", name, err)
 		if sqlState(err) == stateInsufficientPrivilege {
-			return &producers.Error{Class: producers.Pause, Err: wrapped, Remedy: "a publication is made by the tables' owner with CREATE on the database; let the owner run: " + sql + ";"}
+			return faults.PostgresRefused.With(wrapped, "a publication is made by the tables' owner with CREATE on the database; let the owner run: "+sql+";")
 		}
 		return wrapped
 	}

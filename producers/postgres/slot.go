@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/faults"
 )
 
 // ErrSlotLost is returned when the replication slot does not continue what was produced, and the policy is to stop.
@@ -69,8 +69,7 @@ func (s *Source) prepareSlot(ctx context.Context, conn, repl *pgconn.PgConn) (*s
 		return nil, err
 	}
 	if slot != nil && (slot.plugin != "pgoutput" || slot.database != system.DBName) {
-		return nil, &producers.Error{Class: producers.Pause, Err: fmt.Errorf("slot %s belongs to plugin %q of database %q", s.config.Slot, slot.plugin, slot.database),
-			Remedy: "name another slot in the configuration"}
+		return nil, faults.PostgresSlotForeign.Of(fmt.Errorf("slot %s belongs to plugin %q of database %q", s.config.Slot, slot.plugin, slot.database))
 	}
 	generation := int64(1)
 	if s.position.LSN != 0 {
@@ -80,11 +79,10 @@ func (s *Source) prepareSlot(ctx context.Context, conn, repl *pgconn.PgConn) (*s
 		}
 		if reason == "" {
 			s.position.Timeline = system.Timeline
-			return nil, nil
+			return nil, s.awaitSlot(ctx, conn)
 		}
 		if s.config.OnSlotLost != OnSlotLostResnapshot {
-			return nil, &producers.Error{Class: producers.Stop, Err: fmt.Errorf("slot %s: %s: %w", s.config.Slot, reason, ErrSlotLost),
-				Remedy: "set on_slot_lost: resnapshot to make a new slot and copy every table again"}
+			return nil, faults.PostgresSlotLost.Of(fmt.Errorf("slot %s: %s, and what was produced ends at LSN %s: %w", s.config.Slot, reason, s.position.LSN, ErrSlotLost))
 		}
 		s.log.Warn("the slot is lost, every table is copied again", "source", s.name, "slot", s.config.Slot, "reason", reason)
 		generation = s.position.Generation + 1
@@ -99,7 +97,7 @@ func (s *Source) prepareSlot(ctx context.Context, conn, repl *pgconn.PgConn) (*s
 	if slot != nil {
 		// Made by a start that ended before its first transaction. Nothing is produced, so it may start where it stands: every table is still to be copied.
 		s.position.Point, s.position.LSN = slot.confirmed, slot.confirmed
-		return nil, nil
+		return nil, s.awaitSlot(ctx, conn)
 	}
 	snap, err := s.createSlot(ctx, repl, s.config.Slot, false)
 	if err != nil {
@@ -176,9 +174,9 @@ func (s *Source) createSlot(ctx context.Context, repl *pgconn.PgConn, name strin
 		wrapped := fmt.Errorf("create slot %s: %w", name, err)
 		switch sqlState(err) {
 		case stateTooManySlots:
-			return nil, &producers.Error{Class: producers.Pause, Err: wrapped, Remedy: "raise max_replication_slots and restart the server"}
+			return nil, faults.PostgresSlots.Of(wrapped)
 		case stateInsufficientPrivilege:
-			return nil, &producers.Error{Class: producers.Pause, Err: wrapped, Remedy: "give the role REPLICATION"}
+			return nil, faults.PostgresReplication.With(wrapped, "give the role REPLICATION")
 		}
 		return nil, wrapped
 	}
@@ -194,15 +192,41 @@ func (s *Source) createSlot(ctx context.Context, repl *pgconn.PgConn, name strin
 }
 
 const (
-	slotPatience = 15 * time.Second
+	slotPatience = 15 * time.Second // how long a slot that is in use is waited for
 	slotPoll     = 50 * time.Millisecond
 )
+
+// awaitSlot waits until nobody streams from the slot. A process before us may still hold it: the server lets it go when it notices. That is before anything of
+// this run is committed, so that a slot which stays in use shows as an error of opening the source.
+func (s *Source) awaitSlot(ctx context.Context, conn *pgconn.PgConn) error {
+	deadline := time.Now().Add(s.patience)
+	for {
+		rows, err := query(ctx, conn, `select s.active_pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), 'a local socket')
+			from pg_replication_slots s left join pg_stat_activity a on a.pid = s.active_pid where s.slot_name = $1 and s.active`, s.config.Slot)
+		if err != nil {
+			return fmt.Errorf("look who streams from slot %s: %w", s.config.Slot, err)
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			r := rows[0]
+			return faults.PostgresSlotInUse.With(fmt.Errorf("slot %s is in use by the server's process %s, for %q at %s", s.config.Slot, r[0], r[1], r[2]),
+				"stop the program that streams from it, or run: SELECT pg_terminate_backend("+r[0]+");")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(slotPoll):
+		}
+	}
+}
 
 // startReplication starts the stream. A slot that a process before us still holds is waited for: the server lets it go when it notices.
 func (s *Source) startReplication(ctx context.Context, repl *pgconn.PgConn) error {
 	options := pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication,
 		PluginArgs: []string{"proto_version '1'", "publication_names " + quoteText(quoteName(s.config.Publication))}}
-	deadline := time.Now().Add(slotPatience)
+	deadline := time.Now().Add(s.patience)
 	for {
 		err := pglogrepl.StartReplication(ctx, repl, s.config.Slot, s.position.LSN, options)
 		if err == nil {

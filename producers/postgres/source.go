@@ -28,9 +28,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
 )
@@ -61,6 +63,8 @@ type Source struct {
 	mu   sync.Mutex
 	open map[*pgconn.PgConn]struct{} // the connections of the moment; guarded by mu
 
+	patience time.Duration // with a slot that is in use
+
 	batches chan producers.Batch
 	err     error // why batches was closed; written before it is
 	cancel  context.CancelFunc
@@ -78,11 +82,15 @@ func New(name string, config Config, log *slog.Logger) (*Source, error) {
 		return nil, fmt.Errorf("configure source %s: %w", name, err)
 	}
 	return &Source{name: name, config: config.withDefaults(name), log: log, domains: map[uint32]pgType{}, copied: map[string]TablePosition{},
-		open: map[*pgconn.PgConn]struct{}{}}, nil
+		open: map[*pgconn.PgConn]struct{}{}, patience: slotPatience}, nil
 }
 
 // Open connects, prepares publication and slot, and starts to read behind the positions.
 func (s *Source) Open(ctx context.Context, target producers.Target, positions map[string]string) error {
+	return explain(s.start(ctx, target, positions))
+}
+
+func (s *Source) start(ctx context.Context, target producers.Target, positions map[string]string) error {
 	s.target = target
 	if err := s.readPositions(positions); err != nil {
 		return err
@@ -113,7 +121,7 @@ func (s *Source) Open(ctx context.Context, target producers.Target, positions ma
 	s.running.Go(func() {
 		defer close(s.batches)
 		defer s.hangUp(run, repl)
-		s.err = s.run(run, repl, snap, entries)
+		s.err = explain(s.run(run, repl, snap, entries))
 	})
 	return nil
 }
@@ -121,7 +129,7 @@ func (s *Source) Open(ctx context.Context, target producers.Target, positions ma
 func (s *Source) readPositions(positions map[string]string) (err error) {
 	if text, ok := positions[StreamPart]; ok {
 		if s.position, err = ParseStreamPosition(text); err != nil {
-			return &producers.Error{Class: producers.Stop, Err: err}
+			return faults.PostgresPosition.Of(err)
 		}
 	}
 	for part, text := range positions {
@@ -130,7 +138,7 @@ func (s *Source) readPositions(positions map[string]string) (err error) {
 			continue
 		}
 		if s.copied[dataset], err = ParseTablePosition(text); err != nil {
-			return &producers.Error{Class: producers.Stop, Err: err}
+			return faults.PostgresPosition.Of(err)
 		}
 	}
 	return nil
@@ -151,8 +159,7 @@ func (s *Source) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	s.money = rows[0][2] == "2"
 	if rows[0][1] != "logical" {
 		s.hangUp(ctx, conn)
-		return nil, &producers.Error{Class: producers.Pause, Err: fmt.Errorf("wal_level is %s, changes cannot be decoded", rows[0][1]),
-			Remedy: "run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server"}
+		return nil, faults.PostgresWALLevel.Of(fmt.Errorf("wal_level is %s, changes cannot be decoded", rows[0][1]))
 	}
 	return conn, nil
 }
