@@ -161,7 +161,7 @@ func (p *part) takeUp(committed, next int64, i intent) {
 func (r *runner) ask(ctx context.Context, p Partition) (int64, error) {
 	backoff := 100 * time.Millisecond
 	for failed := false; ; failed = true {
-		next, err := r.o.Sink.Next(ctx, p)
+		next, err := r.askOnce(ctx, p)
 		if err == nil {
 			if failed {
 				r.episodes.Passed(waiter(p))
@@ -180,6 +180,13 @@ func (r *runner) ask(ctx context.Context, p Partition) (int64, error) {
 		}
 		backoff = min(2*backoff, 2*time.Second)
 	}
+}
+
+// askOnce asks within the time of a write: a server that never answers is asked anew, on another connection.
+func (r *runner) askOnce(ctx context.Context, p Partition) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Limits.WriteTimeout)
+	defer cancel()
+	return r.o.Sink.Next(ctx, p)
 }
 
 // checkStart moves a partition that starts later than its position to the start, since nothing below it can ever be read. For a
