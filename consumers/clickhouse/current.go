@@ -146,7 +146,8 @@ func (c *current) insert(ctx context.Context, w *write, ch changes, chosen []int
 		col.path = append([]int{image}, col.path...)
 		in = append(in, proto.InputColumn{Name: col.name, Data: input{col, ch.cols, rows{index: chosen}}})
 	}
-	return c.send(ctx, append(in, c.marks(w, ch, chosen, deleted)...))
+	in = append(in, c.marks(w, ch, chosen, deleted)...)
+	return c.send(ctx, append(in, proto.InputColumn{Name: "_unknown", Data: &unknownColumn{ends: make([]uint64, len(chosen))}}))
 }
 
 // marks are the columns beside the row's own, but for `_unknown`.
@@ -169,7 +170,7 @@ func (c *current) send(ctx context.Context, in proto.Input) error {
 	}
 	err := c.sink.pool.do(ctx, ch.Query{
 		Body: "INSERT INTO " + c.rowsTable() + " (" + strings.Join(names, ", ") + ") VALUES", Input: in,
-		Settings: []ch.Setting{{Key: "async_insert", Value: "0", Important: true}, {Key: "insert_deduplicate", Value: "0", Important: true}},
+		Settings: insertSettings("0"),
 	})
 	if err != nil {
 		return fmt.Errorf("insert %d current rows into %s: %w", in[0].Data.Rows(), c.rowsTable(), err)
@@ -183,7 +184,7 @@ func (c *current) truncate(ctx context.Context, v version) error {
 	err := c.sink.pool.do(ctx, ch.Query{
 		Body:     "INSERT INTO " + c.truncations() + " (`table`, `_version`) VALUES",
 		Input:    proto.Input{{Name: "table", Data: name}, {Name: "_version", Data: versionColumn{v}}},
-		Settings: []ch.Setting{{Key: "async_insert", Value: "0", Important: true}, {Key: "insert_deduplicate", Value: "0", Important: true}},
+		Settings: insertSettings("0"),
 	})
 	if err != nil {
 		return fmt.Errorf("mark table %s as truncated: %w", c.view(), err)

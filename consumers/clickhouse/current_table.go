@@ -135,11 +135,15 @@ func (c *current) create(ctx context.Context, m meta) error {
 		keys = append(keys, quoteName(k.name))
 	}
 	columns = append(columns, "`_version` UInt128", "`_deleted` UInt8", "`_unknown` Array(String)", "`_partition` Int32", "`_offset` Int64")
+	settings, err := c.sink.tableSettings(ctx)
+	if err != nil {
+		return err
+	}
 	for _, sql := range []string{
 		"CREATE DATABASE IF NOT EXISTS " + quoteName(c.sink.conf.Current),
 		"CREATE TABLE IF NOT EXISTS " + c.truncations() + " (`table` String, `_version` UInt128) ENGINE = ReplacingMergeTree(_version) ORDER BY `table`",
 		"CREATE TABLE IF NOT EXISTS " + c.rowsTable() + " (\n" + strings.Join(columns, ",\n") + ")\nENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY (" +
-			strings.Join(keys, ", ") + ") SETTINGS " + dedupWindow + "\nCOMMENT " + quoteText(m.text()),
+			strings.Join(keys, ", ") + ") SETTINGS " + settings + "\nCOMMENT " + quoteText(m.text()),
 	} {
 		if err := c.sink.define(ctx, sql); err != nil {
 			return fmt.Errorf("create table %s: %w", c.rowsTable(), err)

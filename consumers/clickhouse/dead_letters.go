@@ -155,7 +155,7 @@ func (d *deadLetters) write(ctx context.Context, w *write, bad []reject) error {
 	if err != nil {
 		return err
 	}
-	in := (&write{records: records, schema: make([]int32, len(records))}).systemInput(0, len(records), true)
+	in := (&write{records: records, schema: make([]int32, len(records))}).systemInput(0, len(records))
 	for _, c := range l.columns {
 		in = append(in, proto.InputColumn{Name: c.name, Data: input{c, cols, rows{hi: len(records)}}})
 	}

@@ -61,29 +61,26 @@ func errorText(err error) string {
 }
 
 func (w *write) insertRaw(ctx context.Context, st *tableState, lo, hi int) error {
-	in := w.systemInput(lo, hi, w.table.isDead())
+	in := w.systemInput(lo, hi)
 	for _, c := range st.layout.columns {
 		in = append(in, proto.InputColumn{Name: c.name, Data: input{c, w.cols, rows{lo: lo, hi: hi}}})
 	}
 	return w.insert(ctx, w.table.fullName(), in, w.records[lo:hi], st.prefix)
 }
 
-// systemInput is the columns that every raw row begins with.
-func (w *write) systemInput(lo, hi int, topic bool) proto.Input {
+// systemInput is the columns that every raw row begins with. The topic goes along though it is the column's default, because the server takes longer to
+// work the default out for each insert.
+func (w *write) systemInput(lo, hi int) proto.Input {
 	n := hi - lo
 	partitions, offsets := make(proto.ColInt32, n), make(proto.ColInt64, n)
 	times, ids := make(proto.ColInt64, n), make(proto.ColInt32, n)
 	for i, rec := range w.records[lo:hi] {
 		partitions[i], offsets[i], times[i], ids[i] = rec.Partition, rec.Offset, rec.Timestamp.UnixMilli(), w.schema[lo+i]
 	}
-	in := proto.Input{
-		{Name: "_partition", Data: partitions}, {Name: "_offset", Data: offsets}, {Name: "_timestamp", Data: timestamps(times)},
-		{Name: "_schema_id", Data: ids}, {Name: "_key", Data: keys(w.records[lo:hi])},
+	return proto.Input{
+		{Name: "_topic", Data: topics(w.records[lo:hi])}, {Name: "_partition", Data: partitions}, {Name: "_offset", Data: offsets},
+		{Name: "_timestamp", Data: timestamps(times)}, {Name: "_schema_id", Data: ids}, {Name: "_key", Data: keys(w.records[lo:hi])},
 	}
-	if topic {
-		in = append(proto.Input{{Name: "_topic", Data: topics(w.records[lo:hi])}}, in...)
-	}
-	return in
 }
 
 // token names the rows of a piece, whoever inserts them and however often.
@@ -146,13 +143,9 @@ func (w *write) sendBlock(ctx context.Context, table string, in proto.Input, tok
 		names = append(names, quoteName(c.Name)...)
 	}
 	err = w.sink.pool.do(ctx, ch.Query{
-		Body:  "INSERT INTO " + table + " (" + string(names) + ") VALUES",
-		Input: in,
-		Settings: []ch.Setting{
-			{Key: "async_insert", Value: "0", Important: true},
-			{Key: "insert_deduplicate", Value: "1", Important: true},
-			{Key: "insert_deduplication_token", Value: tok, Important: true},
-		},
+		Body:     "INSERT INTO " + table + " (" + string(names) + ") VALUES",
+		Input:    in,
+		Settings: insertSettings("1", ch.Setting{Key: "insert_deduplication_token", Value: tok, Important: true}),
 		OnProfileEvents: func(_ context.Context, events []ch.ProfileEvent) error {
 			for _, e := range events {
 				if e.Name == "DuplicatedInsertedBlocks" && e.Value > 0 {

@@ -40,16 +40,48 @@ func (k keys) EncodeColumn(b *proto.Buffer) {
 	}
 }
 
-// topics are the names of the records' topics.
+// topics are the names of the records' topics on their way into a LowCardinality(String): each name once, and for every row which of them it is.
 type topics []*kgo.Record
 
-var _ proto.ColInput = topics{}
+var (
+	_ proto.ColInput     = topics{}
+	_ proto.StateEncoder = topics{}
+)
 
-func (t topics) Type() proto.ColumnType      { return "String" }
+// The form of a LowCardinality column in the native protocol: keys of 32 bits that refer to a dictionary which comes along.
+const (
+	sharedDictionaries = 1
+	keysOf32Bits       = 2
+	ownDictionary      = 1<<9 | 1<<10
+)
+
+func (t topics) Type() proto.ColumnType      { return "LowCardinality(String)" }
 func (t topics) Rows() int                   { return len(t) }
 func (t topics) WriteColumn(w *proto.Writer) { w.ChainBuffer(t.EncodeColumn) }
+func (t topics) EncodeState(b *proto.Buffer) { b.PutInt64(sharedDictionaries) }
 func (t topics) EncodeColumn(b *proto.Buffer) {
-	for _, rec := range t {
-		b.Buf = appendText(b.Buf, rec.Topic)
+	if len(t) == 0 {
+		return
+	}
+	places, names, keys := map[string]uint32{}, []byte(nil), make([]uint32, len(t))
+	for i, rec := range t {
+		if i > 0 && rec.Topic == t[i-1].Topic { // nearly always
+			keys[i] = keys[i-1]
+			continue
+		}
+		place, ok := places[rec.Topic]
+		if !ok {
+			place = uint32(len(places))
+			places[rec.Topic] = place
+			names = appendText(names, rec.Topic)
+		}
+		keys[i] = place
+	}
+	b.PutInt64(keysOf32Bits | ownDictionary)
+	b.PutInt64(int64(len(places)))
+	b.Buf = append(b.Buf, names...)
+	b.PutInt64(int64(len(t)))
+	for _, key := range keys {
+		b.PutUInt32(key)
 	}
 }

@@ -237,7 +237,11 @@ func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error 
 	for _, c := range l.columns {
 		sql.WriteString(",\n" + quoteName(c.name) + " " + c.typ)
 	}
-	sql.WriteString(")\nENGINE = MergeTree ORDER BY (_partition, _offset) SETTINGS " + dedupWindow + "\nCOMMENT " + quoteText(m.text()))
+	settings, err := t.sink.tableSettings(ctx)
+	if err != nil {
+		return err
+	}
+	sql.WriteString(")\nENGINE = MergeTree ORDER BY (_partition, _offset) SETTINGS " + settings + "\nCOMMENT " + quoteText(m.text()))
 	if err := t.sink.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(t.sink.conf.Raw)); err != nil {
 		return fmt.Errorf("create database %s: %w", t.sink.conf.Raw, err)
 	}
