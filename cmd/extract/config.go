@@ -83,10 +83,11 @@ type ClickHouseConfig struct {
 
 // SourceConfig is one source: a name, which is part of its topics' names, and one of the three kinds.
 type SourceConfig struct {
-	Name     string           `yaml:"name"`
-	Postgres *postgres.Config `yaml:"postgres"`
-	Files    *files.Config    `yaml:"files"`
-	Lake     *lake.Config     `yaml:"lake"`
+	Name       string           `yaml:"name"`
+	Partitions int32            `yaml:"partitions"` // of its topics, instead of kafka.partitions
+	Postgres   *postgres.Config `yaml:"postgres"`
+	Files      *files.Config    `yaml:"files"`
+	Lake       *lake.Config     `yaml:"lake"`
 }
 
 // DatasetConfig names the SQL files that make the dataset, in their order.
@@ -129,6 +130,8 @@ func (s SourceConfig) check() error {
 		return errors.New("the name items is taken: the topics of work items have it")
 	case s.Name == producers.LettersSource:
 		return errors.New("the name deadletters is taken: the dead letters have it")
+	case s.Partitions < 0:
+		return fmt.Errorf("%d partitions: a topic has at least one", s.Partitions)
 	case kinds != 1:
 		return errors.New("give exactly one of postgres, files and lake")
 	case s.Postgres != nil:
@@ -198,6 +201,20 @@ func under(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
+}
+
+// partitions is how many partitions the topics of a source get when they are made. Rows of one table trickle in: each partition that gets some costs a write
+// of its own, so that a table has one. Files and objects come by the thousand, and several partitions are written side by side.
+func (c *Config) partitions(s SourceConfig) int32 {
+	switch {
+	case s.Partitions > 0:
+		return s.Partitions
+	case c.Kafka.Partitions > 0:
+		return c.Kafka.Partitions
+	case s.Postgres != nil:
+		return 1
+	}
+	return 4
 }
 
 // lake is a lake's configuration with its folder relative to the file.

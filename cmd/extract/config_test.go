@@ -42,6 +42,7 @@ func TestConfigurationErrorsSayWhatIsWrong(t *testing.T) {
 		{"two kinds", good + "sources: [{name: a, files: {folder: x}, lake: {folder: y}}]\n", `source "a": give exactly one of postgres, files and lake`},
 		{"bad name", good + "sources: [{name: a.b, lake: {folder: y}}]\n", "letters, digits and underscores"},
 		{"same name", good + "sources: [{name: a, lake: {folder: y}}, {name: a, lake: {folder: z}}]\n", `two sources are named "a"`},
+		{"bad partitions", good + "sources: [{name: a, partitions: -1, lake: {folder: y}}]\n", "-1 partitions: a topic has at least one"},
 		{"bad postgres", good + "sources: [{name: a, postgres: {slot: 'A B'}}]\n", "url: it is missing"},
 		{"unknown key", good + "sources:\n  - name: a\n    lake: {fodler: y}\n", `:7:12: unknown field "fodler"`},
 	} {
@@ -120,5 +121,28 @@ func TestExpandKeepsSecretsOutOfErrors(t *testing.T) {
 	err := decodeYAML("x.yaml", []byte(text), env("SECRET", "hunter2"), c)
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error %v: want one without the secret", err)
+	}
+}
+
+func TestPartitionsOfASource(t *testing.T) {
+	sources := "sources: [{name: a, postgres: {url: 'postgres://u@h/d'}}, {name: b, files: {folder: f}}, {name: c, lake: {folder: l}}, {name: d, partitions: 7, postgres: {url: 'postgres://u@h/d'}}]\n"
+	for _, c := range []struct {
+		kafka string
+		want  [4]int32
+	}{{"", [4]int32{1, 4, 4, 7}}, {", partitions: 12", [4]int32{12, 12, 12, 7}}} {
+		path := filepath.Join(t.TempDir(), "extract.yaml")
+		text := "prefix: aw\nkafka: {brokers: [127.0.0.1:9092]" + c.kafka + "}\nregistry: {url: 'http://r'}\nclickhouse: {addresses: [localhost:9000]}\n" + sources
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		conf, err := readConfig(path, env())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range c.want {
+			if got := conf.partitions(conf.Sources[i]); got != want {
+				t.Errorf("source %s with kafka%s has %d partitions, want %d", conf.Sources[i].Name, c.kafka, got, want)
+			}
+		}
 	}
 }

@@ -186,7 +186,7 @@ func (c *letterCloser) run(ctx context.Context, chosen []letter) error {
 		bySource[x.Source] = append(bySource[x.Source], c.letter(x))
 	}
 	for _, source := range order {
-		if err := producers.CloseLetters(ctx, c.options(producers.LettersSource), bySource[source], c.tell); err != nil {
+		if err := producers.CloseLetters(ctx, c.options(SourceConfig{Name: producers.LettersSource}), bySource[source], c.tell); err != nil {
 			c.screen.endProgress()
 			return err
 		}

@@ -128,7 +128,7 @@ func (p *pipeline) producerParts(once bool, kinds ...string) ([]part, error) {
 }
 
 func (p *pipeline) sourceParts(s SourceConfig, once bool) ([]part, error) {
-	o := p.options(s.Name)
+	o := p.options(s)
 	switch s.kind() {
 	case "postgres":
 		if _, err := postgres.New(s.Name, *s.Postgres, p.log); err != nil {
@@ -160,10 +160,10 @@ func (p *pipeline) sourceParts(s SourceConfig, once bool) ([]part, error) {
 }
 
 // options are what every source of this process shares.
-func (p *pipeline) options(source string) producers.Options {
-	return producers.Options{Kafka: p.kafka, Registry: p.registry, Prefix: p.c.Prefix, Source: source,
-		Topics: producers.TopicConfig{Partitions: p.c.Kafka.Partitions, ReplicationFactor: p.c.Kafka.Replication, Config: p.c.Kafka.Topic},
-		Log:    p.log, Metrics: p.producing, Status: p.live.producer(source)}
+func (p *pipeline) options(s SourceConfig) producers.Options {
+	return producers.Options{Kafka: p.kafka, Registry: p.registry, Prefix: p.c.Prefix, Source: s.Name,
+		Topics: producers.TopicConfig{Partitions: p.c.partitions(s), ReplicationFactor: p.c.Kafka.Replication, Config: p.c.Kafka.Topic},
+		Log:    p.log, Metrics: p.producing, Status: p.live.producer(s.Name)}
 }
 
 // consumerPart is the consumer of every source's topics.
