@@ -169,6 +169,9 @@ func (n node) properties(port, controller int) string {
 		{"share.coordinator.state.topic.replication.factor", "1"}, {"share.coordinator.state.topic.min.isr", "1"},
 		// A killed broker is itself again once the controller has given the dead one up: 9 s by default.
 		{"broker.session.timeout.ms", "2000"}, {"broker.heartbeat.interval.ms", "500"},
+		// A transaction that follows another closely is answered once the last one's marks are written, for which the broker looks every 20 ms by
+		// default: that would be most of the time that a small transaction takes.
+		{"add.partitions.to.txn.retry.backoff.ms", "2"},
 		// A group's first member need not wait for others, nor a lost one be waited for.
 		{"group.initial.rebalance.delay.ms", "0"}, {"group.min.session.timeout.ms", "100"},
 	} {
