@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/producers/files"
 	"adventureworks.example/extract/producers/lake"
@@ -31,6 +33,7 @@ type Config struct {
 	ClickHouse ClickHouseConfig `yaml:"clickhouse"`
 	Sources    []SourceConfig   `yaml:"sources"`
 	Dataset    DatasetConfig    `yaml:"dataset"`
+	Audit      AuditConfig      `yaml:"audit"`
 	Admin      AdminConfig      `yaml:"admin"`
 	State      string           `yaml:"state"` // folder of what a process remembers of itself
 
@@ -93,6 +96,23 @@ type SourceConfig struct {
 // DatasetConfig names the SQL files that make the dataset, in their order.
 type DatasetConfig struct {
 	SQL []string `yaml:"sql"`
+}
+
+// AuditConfig is how the consumer compares the tables with what it has committed.
+type AuditConfig struct {
+	Every  *time.Duration `yaml:"every"`  // a minute when it is not given; 0 for never
+	Repair *bool          `yaml:"repair"` // fetch what is missing without being asked; true when it is not given
+}
+
+// options are those of a consumer that can be asked through asked.
+func (c AuditConfig) options(asked *consumers.Audits) consumers.AuditOptions {
+	o := consumers.AuditOptions{Asked: asked, Only: c.Repair != nil && !*c.Repair}
+	if c.Every != nil {
+		if o.Every = *c.Every; o.Every <= 0 {
+			o.Every = -1
+		}
+	}
+	return o
 }
 
 // AdminConfig is where a long-lived command serves metrics, health and status.

@@ -45,7 +45,7 @@ var sectionKeys = map[string]string{"sources[].postgres": "postgres", "sources[]
 	"kafka.tls": "tls", "registry.tls": "tls", "clickhouse.tls": "tls"}
 
 // ownSections are the structs of the whole configuration: their sections name them.
-var ownSections = []string{"kafka", "registry", "clickhouse", "dataset", "admin"}
+var ownSections = []string{"kafka", "registry", "clickhouse", "dataset", "audit", "admin"}
 
 // configKeys are the keys of a struct and of those in it, as the page writes them.
 func configKeys(t reflect.Type, above string) []string {

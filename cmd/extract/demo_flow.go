@@ -56,6 +56,7 @@ func (d *demo) openPipeline(ctx context.Context) error {
 	}
 	d.pipeline.live = live
 	d.admin.serveMetrics(d.pipeline.metrics)
+	d.admin.serveAudits(d.pipeline)
 	d.admin.mux.Handle("POST /demo/changes", d.changes)
 	return nil
 }

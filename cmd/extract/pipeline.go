@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,8 @@ type pipeline struct {
 
 	producing *producers.Metrics
 	consuming *consumers.Metrics
+	audits    *consumers.Audits
+	consumes  atomic.Bool // a consumer runs, which answers audits
 }
 
 // openPipeline connects to nothing yet: every part connects, and waits for what is not there, by itself.
@@ -57,7 +60,7 @@ func openPipeline(ctx context.Context, c *Config, log *slog.Logger) (*pipeline, 
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &pipeline{c: c, log: log, kafka: kafka, registry: registry, sink: sink, metrics: metrics, live: newLiveStatus(c.Prefix),
-		producing: producers.NewMetrics(metrics), consuming: consumers.NewMetrics(metrics)}, nil
+		producing: producers.NewMetrics(metrics), consuming: consumers.NewMetrics(metrics), audits: consumers.NewAudits()}, nil
 }
 
 // close releases what the pipeline holds.
@@ -169,11 +172,10 @@ func (p *pipeline) options(s SourceConfig) producers.Options {
 // consumerPart is the consumer of every source's topics.
 func (p *pipeline) consumerPart() part {
 	return part{"consumer", func(ctx context.Context) error {
-		o := consumers.Options{Kafka: p.kafka, Prefix: p.c.Prefix, Sink: p.sink, Log: p.log.With("part", "consumer"),
-			Metrics: p.consuming, Status: p.live.consumer()}
-		for _, s := range p.c.Sources {
-			o.Sources = append(o.Sources, s.Name)
-		}
+		p.consumes.Store(true)
+		defer p.consumes.Store(false)
+		o := p.consumerOptions()
+		o.Audit = p.c.Audit.options(p.audits)
 		if p.c.State != "" {
 			name, release, err := consumers.TakeInstance(p.c.State, p.c.Prefix+".clickhouse")
 			if err != nil {
@@ -184,6 +186,15 @@ func (p *pipeline) consumerPart() part {
 		}
 		return consumers.Run(ctx, o)
 	}}
+}
+
+// consumerOptions are what every consumer of this process shares.
+func (p *pipeline) consumerOptions() consumers.Options {
+	o := consumers.Options{Kafka: p.kafka, Prefix: p.c.Prefix, Sink: p.sink, Log: p.log.With("part", "consumer"), Metrics: p.consuming, Status: p.live.consumer()}
+	for _, s := range p.c.Sources {
+		o.Sources = append(o.Sources, s.Name)
+	}
+	return o
 }
 
 // datasetPause is how long the dataset's SQL waits after ClickHouse has refused it, before it is tried again.

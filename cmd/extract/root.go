@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 	flags.StringVar(&a.dir, "dir", defaultDemoDir, "the demo's `folder`")
 	flags.StringVar(&a.logFormat, "log-format", "text", "log lines as `text` or json")
 	flags.StringVar(&a.logLevel, "log-level", "info", "least `level` logged: debug, info, warn or error")
-	root.AddCommand(a.demoCommand(), a.runCommand(), a.produceCommand(), a.consumeCommand(), a.reconcileCommand(), a.queryCommand(),
+	root.AddCommand(a.demoCommand(), a.runCommand(), a.produceCommand(), a.consumeCommand(), a.reconcileCommand(), a.auditCommand(), a.queryCommand(),
 		a.statusCommand(), a.healthCommand(), a.errorsCommand(), a.sampleCommand(), a.configCommand(), a.versionCommand())
 	root.AddCommand(a.chaosCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -98,6 +98,7 @@ func (a *app) serve(ctx context.Context, choose func(*pipeline) ([]part, error))
 		return err
 	}
 	admin.serveMetrics(p.metrics)
+	admin.serveAudits(p)
 	log.Info("connecting", "kafka", c.Kafka.Brokers, "registry", c.Registry.URL, "clickhouse", c.ClickHouse.Addresses)
 	served := make(chan error, 1)
 	go func() { served <- admin.run(log) }()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
@@ -80,6 +81,19 @@ func (f *flow) ask(asked *consumers.Audits, repair bool, topic string, partition
 	return all
 }
 
+// auditTick is how often audits run that are to run often.
+const auditTick = 50 * time.Millisecond
+
+// deleteRecords makes the topic's partition 0 begin at an offset, as retention does.
+func (f *flow) deleteRecords(topic string, before int64) {
+	f.t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, 0, before, -1)
+	if _, err := kadm.NewClient(f.producer).DeleteRecords(f.t.Context(), offsets); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 // total adds findings up.
 func total(all []consumers.Finding) (sum consumers.Finding) {
 	for _, f := range all {
@@ -95,7 +109,7 @@ func total(all []consumers.Finding) (sum consumers.Finding) {
 	return sum
 }
 
-// damages are what can happen to a table of two partitions that is stored in parts of few rows, by the SQL that does it; %s is the table.
+// damages are what can happen to a table of two partitions that is stored in parts of few rows, by the SQL that does it.
 var damages = []struct {
 	name, sql string
 	verdict   consumers.Verdict
@@ -105,10 +119,10 @@ var damages = []struct {
 	{"dropped", "DROP TABLE %s SYNC", consumers.Dropped, false},
 	{"tail", "ALTER TABLE %s DELETE WHERE _offset >= 150 SETTINGS mutations_sync = 2", consumers.Behind, true},
 	{"middle", "ALTER TABLE %s DELETE WHERE _offset >= 40 AND _offset < 90 SETTINGS mutations_sync = 2", consumers.Holes, true},
-	{"scattered", "ALTER TABLE %s DELETE WHERE _offset %% 7 = 0 AND _offset < 100 SETTINGS mutations_sync = 2", consumers.Holes, true},
+	{"scattered", "ALTER TABLE %s DELETE WHERE _offset % 7 = 0 AND _offset < 100 SETTINGS mutations_sync = 2", consumers.Holes, true},
 	{"masked", "DELETE FROM %s WHERE _partition = 1 AND _offset > 30 AND _offset < 50", consumers.Holes, true},
-	{"part", "ALTER TABLE %s DROP PART '%[2]s'", "", true}, // what a power loss takes: a part that was not yet written through
-	{"letters", "ALTER TABLE %[3]s DELETE WHERE _topic = '%[4]s' AND _offset < 120 SETTINGS mutations_sync = 2", consumers.Holes, true},
+	{"part", "ALTER TABLE %s DROP PART '%part'", "", true}, // what a power loss takes: a part that was not yet written through
+	{"letters", "ALTER TABLE %dead DELETE WHERE _topic = '%topic' AND _offset < 120 SETTINGS mutations_sync = 2", consumers.Holes, true},
 }
 
 // Whatever happens to a table, an audit says how much is missing and of what kind, from within the consumers and from outside; and what is
@@ -139,16 +153,6 @@ func (f *flow) damage(t *testing.T, name, sql string, verdict consumers.Verdict,
 			t.Errorf("%s the audit finds %+v of %d records", when, all, committed)
 		}
 	}
-	f.wait(func() bool { return total(f.ask(asked, false, topic, 2)).Expected == int64(committed) }, "the commit of %s", name)
-	fine("before", f.ask(asked, false, topic, 2))
-	table := quoteName(f.conf.Raw) + "." + quoteName(schemas.Table(f.conf.Prefix, topic))
-	part := f.one("SELECT name FROM system.parts WHERE active AND database = %s AND table = %s ORDER BY rows LIMIT 1", quoteText(f.conf.Raw),
-		quoteText(schemas.Table(f.conf.Prefix, topic)))
-	if err := f.exec(t.Context(), strings.SplitN(fmt.Sprintf(sql, table, part, f.dead.fullName(), topic), "%!", 2)[0]); err != nil {
-		t.Fatal(err)
-	}
-	left, _ := f.held(topic)
-	missing := int64(committed) - left
 	look := func(full bool) []consumers.Finding {
 		t.Helper()
 		all, err := consumers.Look(t.Context(), consumers.LookOptions{Kafka: []kgo.Opt{kgo.SeedBrokers(f.brokers...)}, Group: f.conf.Prefix + ".clickhouse",
@@ -158,6 +162,11 @@ func (f *flow) damage(t *testing.T, name, sql string, verdict consumers.Verdict,
 		}
 		return all
 	}
+	f.wait(func() bool { return total(look(false)).Expected == int64(committed) }, "the commit of %s", name)
+	fine("before", f.ask(asked, false, topic, 2))
+	f.do(sql, topic)
+	left, _ := f.held(topic)
+	missing := int64(committed) - left
 	for from, found := range map[string][]consumers.Finding{"inside": f.ask(asked, false, topic, 2), "outside": look(false), "outside in full": look(true)} {
 		sum := total(found)
 		if missing == 0 || sum.Missing != missing || sum.Twice != 0 || sum.Strange != 0 || sum.Lost != 0 || verdict != "" && sum.Verdict != verdict {
