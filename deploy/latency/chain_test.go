@@ -87,7 +87,10 @@ func (c *chain) flow(record *Record, long time.Duration) (n int) {
 	tick := time.NewTicker(time.Second * txRows / rate)
 	defer tick.Stop()
 	for end := time.Now().Add(long); time.Now().Before(end); <-tick.C {
-		rows := c.write(txRows)
+		rows, err := c.write(c.t.Context(), txRows)
+		if err != nil {
+			c.t.Fatal(err)
+		}
 		record.Mark(Committed, time.Now(), rows...)
 		n += len(rows)
 	}

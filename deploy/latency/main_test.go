@@ -86,6 +86,7 @@ func (p *place) produce(ctx context.Context, record *Record) error {
 	defer registry.Close()
 	return producers.Run(ctx, producers.Options{
 		Kafka: []kgo.Opt{kgo.SeedBrokers(p.brokers...)}, Registry: registry, Prefix: p.prefix, Source: "sql", Log: warnings(),
+		Topics: producers.TopicConfig{Partitions: 1}, // as the program makes the topics of a database
 		New: func(context.Context) (producers.Source, error) {
 			src, err := postgres.New("sql", postgres.Config{URL: p.postgres}, warnings())
 			if err != nil || record == nil {
@@ -188,8 +189,7 @@ func newChain(t testing.TB, tables int) *chain {
 }
 
 // write commits a transaction of rows, half of them in one table and half in the next, and returns their numbers.
-func (c *chain) write(rows int) []int64 {
-	c.t.Helper()
+func (c *chain) write(ctx context.Context, rows int) ([]int64, error) {
 	batch := &pgx.Batch{}
 	batch.Queue("BEGIN")
 	first := c.row + 1
@@ -200,14 +200,14 @@ func (c *chain) write(rows int) []int64 {
 		c.row += int64(n)
 	}
 	batch.Queue("COMMIT")
-	if err := c.conn.SendBatch(c.t.Context(), batch).Close(); err != nil {
-		c.t.Fatal(err)
+	if err := c.conn.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("write rows up to %d: %w", c.row, err)
 	}
 	numbers := make([]int64, 0, rows)
 	for i := first; i <= c.row; i++ {
 		numbers = append(numbers, i)
 	}
-	return numbers
+	return numbers, nil
 }
 
 // query asks ClickHouse over HTTP and returns the answer without its last line end.
