@@ -34,10 +34,7 @@ func explain(err error) error {
 
 // explainServer explains what the server said.
 func explainServer(err error, said *pgconn.PgError) error {
-	switch {
-	case said.Code == stateUndefinedObject && strings.Contains(said.Message, "publication"):
-		return faults.PostgresPublication.Of(err)
-	case said.Code == stateNotInState && strings.Contains(said.Message, "wal_level"):
+	if said.Code == stateNotInState && strings.Contains(said.Message, "wal_level") {
 		return faults.PostgresWALLevel.Of(err)
 	}
 	if f, ok := faults.Find(faults.Postgres, said.Code); ok {

@@ -277,6 +277,38 @@ func TestWALThatIsDroppedStops(t *testing.T) {
 	w.stop()
 }
 
+// A publication that was dropped leaves changes that the server cannot decode, though it is made again. The source ends, as with a slot that is lost; told to, it
+// copies again.
+func TestPublicationThatWasDropped(t *testing.T) {
+	for _, policy := range []string{OnSlotLostStop, OnSlotLostResnapshot} {
+		t.Run(policy, func(t *testing.T) {
+			s := newStack(t)
+			s.exec("create table a (id int primary key, v text); insert into a select i, 'first' from generate_series(1, 100) i")
+			c := s.config()
+			c.OnSlotLost = policy
+			w := s.watch(c)
+			s.same("a")
+			s.exec("drop publication p; insert into a select i, 'meanwhile' from generate_series(101, 200) i")
+			if policy == OnSlotLostResnapshot {
+				s.same("a")
+				s.exec("delete from a where id < 50")
+				s.same("a")
+				w.stop()
+				return
+			}
+			err := w.wait()
+			if f, _ := faults.Known(err); f.Name != faults.PostgresSlotLost || !errors.Is(err, ErrSlotLost) {
+				t.Errorf("Run: %v", err)
+			}
+			for _, text := range []string{c.Slot, "publication p was dropped", "behind LSN ", "on_slot_lost: resnapshot"} {
+				if err == nil || !strings.Contains(err.Error(), text) {
+					t.Errorf("Run: %v, without %q", err, text)
+				}
+			}
+		})
+	}
+}
+
 func TestWALLevelIsSaid(t *testing.T) {
 	server := embeddedtest.StartPostgres(t, map[string]string{"wal_level": "replica"})
 	src, err := New("sql", Config{URL: server.URL("postgres")}, testLog(t))
@@ -299,7 +331,7 @@ func TestExplainKnowsWhoseErrorItIs(t *testing.T) {
 		{&pgconn.PgError{Code: "57P03"}, faults.PostgresDown}, {&pgconn.PgError{Code: "08006"}, faults.PostgresDown}, {&pgconn.PgError{Code: "42P01"}, ""},
 		{&pgconn.PgError{Code: "53100"}, "postgres-disk"}, {context.DeadlineExceeded, faults.PostgresDown}, {context.Canceled, ""},
 		{faults.KafkaDown.Of(errors.New("no broker")), faults.KafkaDown}, {kgo.ErrClientClosed, ""},
-		{&pgconn.PgError{Code: "42704", Message: `publication "p" does not exist`}, faults.PostgresPublication},
+		{&pgconn.PgError{Code: "55000", Message: "logical decoding requires wal_level >= logical"}, faults.PostgresWALLevel},
 	} {
 		if f, _ := faults.Known(explain(fmt.Errorf("read: %w", c.err))); f.Name != c.want {
 			t.Errorf("%v is %q, want %q", c.err, f.Name, c.want)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/producers"
 )
 
 // ErrSlotLost is returned when the replication slot does not continue what was produced, and the policy is to stop.
@@ -189,6 +190,31 @@ func (s *Source) createSlot(ctx context.Context, repl *pgconn.PgConn, name strin
 	}
 	s.log.Info("made a replication slot", "source", s.name, "slot", name, "position", lsn.String())
 	return &snapshot{name: rows[0][2], lsn: lsn}, nil
+}
+
+// checkDecodable looks whether the server cannot decode what the slot holds, because the publication was not there when it was written: the server
+// decodes with the catalog as it was then, so that making the publication again does not help. The slot is as good as lost.
+func (s *Source) checkDecodable(ctx context.Context, err error) error {
+	if sqlState(err) != stateUndefinedObject || !strings.Contains(err.Error(), "publication") {
+		return err
+	}
+	err = fmt.Errorf("slot %s: publication %s was dropped, and what was changed until it was made again cannot be decoded: %w: %w", s.config.Slot, s.config.Publication, ErrSlotLost, err)
+	if s.config.OnSlotLost != OnSlotLostResnapshot {
+		return faults.PostgresSlotLost.Of(err)
+	}
+	conn, dialErr := s.dial(ctx, false)
+	if dialErr != nil {
+		return errors.Join(dialErr, err)
+	}
+	defer s.hangUp(ctx, conn)
+	if waitErr := s.awaitSlot(ctx, conn); waitErr != nil {
+		return waitErr
+	}
+	if _, dropErr := query(ctx, conn, "select pg_drop_replication_slot($1)", s.config.Slot); dropErr != nil {
+		return fmt.Errorf("drop slot %s: %w", s.config.Slot, dropErr)
+	}
+	s.log.Warn("the slot is dropped, every table is copied again", "source", s.name, "slot", s.config.Slot, "err", err)
+	return &producers.Error{Class: producers.Retry, Err: err}
 }
 
 const (

@@ -54,6 +54,7 @@ type Source struct {
 
 	// Owned by Open, then by the goroutine that reads the database.
 	position StreamPosition
+	stored   string                   // the stream's position as Kafka has it at the start
 	first    bool                     // nothing of this source was ever produced
 	copied   map[string]TablePosition // by dataset
 	domains  map[uint32]pgType        // user-defined types, domains resolved; cached for the run
@@ -121,13 +122,14 @@ func (s *Source) start(ctx context.Context, target producers.Target, positions m
 	s.running.Go(func() {
 		defer close(s.batches)
 		defer s.hangUp(run, repl)
-		s.err = explain(s.run(run, repl, snap, entries))
+		s.err = explain(s.checkDecodable(run, s.run(run, repl, snap, entries)))
 	})
 	return nil
 }
 
 func (s *Source) readPositions(positions map[string]string) (err error) {
 	if text, ok := positions[StreamPart]; ok {
+		s.stored = text
 		if s.position, err = ParseStreamPosition(text); err != nil {
 			return faults.PostgresPosition.Of(err)
 		}
@@ -178,8 +180,11 @@ func (s *Source) prepare(ctx context.Context, conn *pgconn.PgConn) ([]*entry, er
 
 // run copies what is to be copied, then streams, until ctx ends. While it streams it looks for new tables from time to time.
 func (s *Source) run(ctx context.Context, repl *pgconn.PgConn, snap *snapshot, entries []*entry) error {
-	if err := s.send(ctx, producers.Batch{Positions: []producers.Position{{Part: StreamPart, Text: s.position.String()}}}); err != nil {
-		return err
+	// A position that is durable already is not written again: a transaction is what tells that the source works.
+	if text := s.position.String(); text != s.stored {
+		if err := s.send(ctx, producers.Batch{Positions: []producers.Position{{Part: StreamPart, Text: text}}}); err != nil {
+			return err
+		}
 	}
 	if len(entries) == 0 {
 		s.log.Warn("no table matches the configuration yet", "source", s.name)

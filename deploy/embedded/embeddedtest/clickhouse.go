@@ -35,7 +35,7 @@ func ClickHouse(t testing.TB) CH {
 		if err != nil {
 			return nil, err
 		}
-		return startClickHouse(t, dir)
+		return startClickHouse(t, embedded.ClickHouseOptions{Dir: dir})
 	})
 	if err != nil {
 		missing(t, "clickhouse", err)
@@ -46,7 +46,13 @@ func ClickHouse(t testing.TB) CH {
 // StartClickHouse starts a ClickHouse of the test's own, which may be killed and restarted. It ends with the test.
 func StartClickHouse(t testing.TB) *embedded.ClickHouse {
 	t.Helper()
-	c, err := startClickHouse(t, t.TempDir())
+	return StartClickHouseWith(t, embedded.ClickHouseOptions{Dir: t.TempDir()})
+}
+
+// StartClickHouseWith is StartClickHouse in a folder of the test's own.
+func StartClickHouseWith(t testing.TB, o embedded.ClickHouseOptions) *embedded.ClickHouse {
+	t.Helper()
+	c, err := startClickHouse(t, o)
 	if err != nil {
 		missing(t, "clickhouse", err)
 	}
@@ -60,14 +66,14 @@ func StartClickHouse(t testing.TB) *embedded.ClickHouse {
 	return c
 }
 
-func startClickHouse(t testing.TB, dir string) (*embedded.ClickHouse, error) {
+func startClickHouse(t testing.TB, o embedded.ClickHouseOptions) (*embedded.ClickHouse, error) {
 	ctx, cancel := startup(t)
 	defer cancel()
 	engines, err := embedded.Install(ctx, "", nil)
 	if err != nil {
 		return nil, err
 	}
-	return embedded.StartClickHouse(ctx, engines, embedded.ClickHouseOptions{Dir: dir})
+	return embedded.StartClickHouse(ctx, engines, o)
 }
 
 func grace(d time.Duration) (context.Context, context.CancelFunc) {
