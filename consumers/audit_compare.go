@@ -98,7 +98,7 @@ func compare(ctx context.Context, kafka []kgo.Opt, sink Auditor, p Partition, r 
 		if at = min(at, r.End); len(records) < windowRows && at < r.End {
 			continue
 		}
-		rows, err := sink.Rows(ctx, p, Range{window, at})
+		rows, err := rowsOf(ctx, sink, p, Range{window, at})
 		if err != nil {
 			return d, fmt.Errorf("list the rows of %s from %d to %d: %w", p, window, at, err)
 		}
@@ -106,6 +106,12 @@ func compare(ctx context.Context, kafka []kgo.Opt, sink Auditor, p Partition, r 
 		window, records = at, records[:0]
 	}
 	return d, nil
+}
+
+func rowsOf(ctx context.Context, sink Auditor, p Partition, r Range) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, stalled)
+	defer cancel()
+	return sink.Rows(ctx, p, r)
 }
 
 func pollOnce(ctx context.Context, cl *kgo.Client) (kgo.Fetches, error) {

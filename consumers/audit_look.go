@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -69,6 +70,7 @@ type looker struct {
 	adm   *kadm.Client
 	sink  Auditor
 	full  bool
+	wait  time.Duration // for an answer of the sink; a minute when zero
 }
 
 // look looks at every partition, one topic after the other. What cannot be asked is said in its finding.
@@ -95,7 +97,7 @@ func (l looker) topic(ctx context.Context, sights []sight) []Finding {
 			all[i].Expected = -1
 		}
 	}
-	counts, err := l.sink.Count(ctx, places)
+	counts, err := l.count(ctx, places...)
 	if err != nil {
 		for i := range all {
 			all[i].Err = err.Error()
@@ -193,7 +195,7 @@ func (l looker) closer(ctx context.Context, s sight, f *Finding) error {
 
 // nameLoss tells a table that is behind, which has no row above the first that is missing, from one with holes. Dead letters are in another table.
 func (l looker) nameLoss(ctx context.Context, s sight, f *Finding) error {
-	below, err := l.sink.Count(ctx, []Place{{s.Partition, f.MissingAt[0].Start}})
+	below, err := l.count(ctx, Place{s.Partition, f.MissingAt[0].Start})
 	if err != nil {
 		return err
 	}
@@ -216,7 +218,7 @@ func (l looker) from(ctx context.Context, s sight, start int64) (from, held int6
 	}
 	for i := len(marks) - 1; i >= 0; i-- {
 		if m := marks[i]; m.below >= start {
-			c, err := l.sink.Count(ctx, []Place{{s.Partition, m.below}})
+			c, err := l.count(ctx, Place{s.Partition, m.below})
 			if err != nil {
 				return 0, 0, err
 			}
@@ -226,6 +228,13 @@ func (l looker) from(ctx context.Context, s sight, start int64) (from, held int6
 		}
 	}
 	return start, held, nil
+}
+
+// count asks the sink. One that never answers must not end all audits.
+func (l looker) count(ctx context.Context, at ...Place) ([]Count, error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.wait, stalled))
+	defer cancel()
+	return l.sink.Count(ctx, at)
 }
 
 // start is the first offset that Kafka has of a partition.

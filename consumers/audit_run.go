@@ -61,7 +61,7 @@ func (r *runner) audit(ctx context.Context) time.Duration {
 	a.serving, a.asked = a.asked, nil
 	a.done = make(chan struct{})
 	ctx, a.cancel = context.WithCancel(ctx)
-	l, sights, done := looker{kafka: r.o.Kafka, adm: r.adm, sink: sink}, r.sights(), a.done
+	l, sights, done := looker{kafka: r.o.Kafka, adm: r.adm, sink: sink, wait: r.o.Limits.WriteTimeout}, r.sights(), a.done
 	go func() {
 		defer close(done)
 		all := l.look(ctx, sights)

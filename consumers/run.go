@@ -123,7 +123,8 @@ func (r *runner) clientOpts() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),                    // so that the position passes the marks of transactions and a lag of 0 means all is there
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that is gone is an error, not a jump
-		kgo.SessionTimeout(l.SessionTimeout),        //
+		kgo.SessionTimeout(l.SessionTimeout),
+		kgo.RebalanceTimeout(2*l.Grace + l.SessionTimeout), // drain, commit and join again; a lost answer to a join costs as much
 		kgo.HeartbeatInterval(min(time.Second, l.SessionTimeout/4)),
 		kgo.MetadataMaxAge(3 * time.Second), kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.FetchMaxBytes(l.FetchBytes), kgo.FetchMaxPartitionBytes(max(l.FetchBytes/4, 1<<20)),

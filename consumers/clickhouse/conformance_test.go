@@ -24,6 +24,10 @@ var sinkCalls = []struct {
 	{"describe raw", regexp.MustCompile(`SELECT comment FROM system\.tables`)},
 	{"highest of dead letters", regexp.MustCompile(`SELECT _offset FROM ` + "`?" + `raw\w*` + "`?\\.`?" + deadName + `.* LIMIT 1`)},
 	{"highest of raw", regexp.MustCompile(`SELECT _offset FROM .* LIMIT 1`)},
+	{"count for the audit", regexp.MustCompile(`SELECT toInt64\(\d+\), toInt64\(count\(\)\) FROM`)},
+	{"count rejected for the audit", regexp.MustCompile(`SELECT toInt64\(_partition\), toInt64\(uniqExact\(_offset\)\) FROM`)},
+	{"describe view", regexp.MustCompile(`SELECT table, name, type FROM system\.columns`)},
+	{"look for raw", regexp.MustCompile(`SELECT toInt64\(count\(\)\) FROM system\.tables`)},
 	{"held", regexp.MustCompile(`SELECT DISTINCT _offset FROM`)},
 	{"look up unchanged", regexp.MustCompile(`(?s)SELECT .* FINAL WHERE \(.* IN \(SELECT .* FROM _data\)`)},
 	{"create database raw", regexp.MustCompile("CREATE DATABASE IF NOT EXISTS `?raw")},
@@ -79,12 +83,29 @@ func doneBy(packet []byte) bool {
 	return packet[len(packet)-1] == serverEndOfStream || packet[0] == serverException || packet[0] == serverHello
 }
 
-// What happens to the sink's calls at worst, and to Kafka's. SINKTEST=all runs every case of the table; by default one of each call runs.
+// casesOfEach is how many cases of each call run: one, so many as SINKTEST says, or all of them.
+func casesOfEach(t *testing.T) int {
+	switch text := os.Getenv("SINKTEST"); text {
+	case "":
+		return 1
+	case "all":
+		return sinktest.All
+	default:
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("SINKTEST is %q: want all or how many cases of each call", text)
+		}
+		return n
+	}
+}
+
+// What happens to the sink's calls at worst, and to Kafka's. SINKTEST=all runs every case of the table, SINKTEST=3 three of each call; by default one
+// of each runs.
 func TestConformance(t *testing.T) {
 	b := newBench(t)
 	h := sinktest.Harness{
 		Server: embeddedtest.ClickHouse(t).Addr, Source: "sql", Call: callOf, Done: doneBy, Insert: "insert raw",
-		All: os.Getenv("SINKTEST") == "all",
+		Each: casesOfEach(t),
 		Open: func(t *testing.T, addr, prefix string) (consumers.Sink, func()) {
 			conf := b.conf
 			conf.Addresses, conf.Prefix = []string{addr}, prefix

@@ -102,7 +102,7 @@ func (c *current) migrate(ctx context.Context, t *table) error {
 		return faults.ClickHouseTableForeign.Of(fmt.Errorf("table %s was not made for topic %s", c.rowsTable(), t.topic))
 	}
 	if old.Schema == m.Schema {
-		return c.createView(ctx, "CREATE VIEW IF NOT EXISTS")
+		return c.keepView(ctx)
 	}
 	from := &current{sink: c.sink, name: c.name}
 	oldSchema, err := schemas.Parse(old.Schema)

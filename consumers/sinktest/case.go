@@ -27,6 +27,8 @@ const (
 	session = 6 * time.Second
 	// timeout is the deadline of calls that hang: of a try to write, and of a request to Kafka beside what the request itself allows.
 	timeout = 2 * time.Second
+	// auditEvery is so short that an audit looks at everything that happens.
+	auditEvery = 200 * time.Millisecond
 )
 
 // world is the Kafka of one case: kfake's, or the one that KAFKA_BROKERS names.
@@ -100,6 +102,7 @@ type process struct {
 	t      *testing.T
 	name   string
 	cancel context.CancelFunc
+	audits *consumers.Audits
 	done   chan error
 	close  func()
 }
@@ -107,14 +110,14 @@ type process struct {
 // start starts a process. Its batches are of the size it is given: two processes never cut the same batches by chance.
 func (w *world) start(t *testing.T, instance string, rows int, hangs bool, n *network) *process {
 	t.Helper()
-	p := &process{network: n, t: t, name: instance, done: make(chan error, 1)}
+	p := &process{network: n, t: t, name: instance, audits: consumers.NewAudits(), done: make(chan error, 1)}
 	sink, closeSink := w.Open(t, newProxy(t, w.Harness, n).addr(), w.prefix)
 	p.close = closeSink
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	o := consumers.Options{
 		Kafka: []kgo.Opt{kgo.SeedBrokers(w.brokers...), kgo.Dialer(n.dial), kgo.RetryTimeout(10 * time.Second)}, Prefix: w.prefix, Sources: []string{w.Source},
-		Instance: instance, Sink: sink, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Instance: instance, Sink: sink, Audit: consumers.AuditOptions{Every: auditEvery, Asked: p.audits}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Limits: consumers.Limits{BatchRows: rows, Grace: 5 * time.Second, PauseMin: 50 * time.Millisecond, Pace: time.Millisecond, SessionTimeout: session},
 	}
 	if w.deaths && !embeddedtest.KafkaShared() {
@@ -126,6 +129,21 @@ func (w *world) start(t *testing.T, instance string, rows int, hangs bool, n *ne
 	}
 	go func() { p.done <- consumers.Run(ctx, o) }()
 	return p
+}
+
+// audited sees that an audit finds everything in the partitions that the process has.
+func (p *process) audited() {
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	all, err := p.audits.Ask(ctx, false)
+	if err != nil {
+		p.t.Errorf("%s: %v", p.name, err)
+	}
+	for _, f := range all {
+		if f.Verdict != consumers.Complete || f.Err != "" {
+			p.t.Errorf("%s: the audit found %+v", p.name, f)
+		}
+	}
 }
 
 // stop ends the process as a person does who wants it to end well.
@@ -191,6 +209,7 @@ func (w *world) run(t *testing.T, c testCase) (struck bool) {
 	w.produce(t, 1)
 	w.arrive(t, "the end")
 	for _, p := range all {
+		p.audited()
 		p.stop()
 	}
 	compare(t, w.Rows(t, w.topic), w.want)

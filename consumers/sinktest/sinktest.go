@@ -39,10 +39,14 @@ type Harness struct {
 	Rows func(t *testing.T, topic string) []Row
 	// Source is that of the topics. Every case has a prefix of its own.
 	Source string
-	// All takes every case. Otherwise it is one of every call that is struck, or of every call in so many of Thin.
-	All  bool
+	// Each is how many cases of every call run, and All is all of them; 0 is one.
+	Each int
+	// Thin leaves out all but one call in so many; 0 leaves out none.
 	Thin int
 }
+
+// All is a Harness.Each that leaves out no case.
+const All = 1 << 10
 
 // History makes the records of a topic one after the other.
 type History interface {
@@ -71,14 +75,12 @@ func Run(t *testing.T, h Harness) {
 		return
 	}
 	rows := table(calls, provoked)
-	var all, cases []testCase
+	size := 0
 	for _, row := range rows {
-		all = append(all, row...)
+		size += len(row)
 	}
-	if cases = all; !h.All {
-		cases = sample(rows, max(1, h.Thin))
-	}
-	t.Logf("%d calls, %d with their occurrences and scenes, up to %d faults, %d recoveries: %d cases, of which %d run", names(calls), len(rows), len(faults), len(recoveries), len(all), len(cases))
+	cases := choose(rows, max(1, h.Each), max(1, h.Thin))
+	t.Logf("%d calls, %d with their occurrences and scenes, %d faults, %d recoveries: %d cases, of which %d run", names(calls), len(rows), len(faults)+1, len(recoveries), size, len(cases))
 	var struck atomic.Int64
 	var wg sync.WaitGroup
 	next := make(chan int)

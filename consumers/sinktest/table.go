@@ -125,12 +125,17 @@ func table(calls []call, provoked strike) [][]testCase {
 	return rows
 }
 
-// sample takes one case of every row, or of one row in so many, another fault and recovery each time.
-func sample(rows [][]testCase, every int) []testCase {
-	const step = 5 // it has no divisor in common with the numbers of faults and recoveries, so the sample has every pair of them
+// choose takes so many cases of every row, of one row in so many: another fault and recovery in each row, so that even one of each has all of
+// them, and every row once before any comes again.
+func choose(rows [][]testCase, each, thin int) []testCase {
+	const step = 5 // it has no divisor in common with the number of cases in a row, so every case of a row comes in its turn
 	var some []testCase
-	for i := 0; i < len(rows); i += every {
-		some = append(some, rows[i][i/every*step%len(rows[i])])
+	for round := range each {
+		for i := 0; i < len(rows); i += thin {
+			if row := rows[i]; round < len(row) {
+				some = append(some, row[(i/thin+round)*step%len(row)])
+			}
+		}
 	}
 	return some
 }
