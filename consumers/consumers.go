@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"adventureworks.example/extract/faults"
 )
 
 // Partition is one partition of one topic. The topic's id tells a topic from another that was made later under the same name.
@@ -40,6 +42,9 @@ type Batch struct {
 	Again bool
 	// Held are the offsets of the range that the sink said it holds, ascending, asked for after the batch was known to be Again.
 	Held []int64
+	// Rejects is what the sink takes the records from that it puts into the dead letters. Where it does not have them the sink puts none there and
+	// returns the budget's error. What it took for a write that failed it gives back.
+	Rejects *faults.Budget
 
 	audit bool // the range was committed as stored
 }

@@ -19,10 +19,13 @@ type Options struct {
 	Instance string
 	Sink     Sink
 	Limits   Limits
-	Log      *slog.Logger // discards when nil
-	Metrics  *Metrics     // may be nil
-	Status   *Status      // may be nil
-	Audit    AuditOptions // of a sink that is an Auditor
+	// MaxRejected is how many records of a topic the sink may put into the dead letters within a minute; a batch with more pauses its partition. Nil is
+	// without bound.
+	MaxRejected *int64
+	Log         *slog.Logger // discards when nil
+	Metrics     *Metrics     // may be nil
+	Status      *Status      // may be nil
+	Audit       AuditOptions // of a sink that is an Auditor
 }
 
 // Limits bound memory and time. Zero fields take the defaults, which are given in the comments.

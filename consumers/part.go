@@ -141,9 +141,20 @@ func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
 	default:
 		end = min(end, limit)
 	}
-	b = &Batch{Partition: p.Partition, Range: Range{p.position, end}, Records: p.buf[:n:n], First: p.first,
+	b = &Batch{Partition: p.Partition, Range: Range{p.position, end}, Records: p.buf[:n:n], First: p.first, Rejects: r.budget(p.Topic),
 		Again: !p.recover.Empty() || p.position < p.doubt, audit: len(p.again) > 0}
 	return b, bytes, !b.Range.Empty()
+}
+
+// budget is the topic's budget of rejected records.
+func (r *runner) budget(topic string) *faults.Budget {
+	if r.o.MaxRejected == nil {
+		return nil
+	}
+	if r.budgets[topic] == nil {
+		r.budgets[topic] = faults.NewBudget(*r.o.MaxRejected)
+	}
+	return r.budgets[topic]
 }
 
 // begin makes the cut batch the one that is being written.

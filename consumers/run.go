@@ -61,8 +61,9 @@ type runner struct {
 	adm      *kadm.Client       // on side
 
 	parts    map[statusKey]*part
-	buffered int // bytes read and not yet written, over all partitions
-	writing  int // writes under way, of lost partitions too
+	budgets  map[string]*faults.Budget // of rejected records, by topic
+	buffered int                       // bytes read and not yet written, over all partitions
+	writing  int                       // writes under way, of lost partitions too
 	commitAt time.Time
 	backoff  time.Duration // of commits that fail
 
@@ -96,7 +97,7 @@ func newRunner(o Options) *runner {
 	}
 	episodes.Tell(o.Log, "topic")
 	return &runner{
-		o: o, log: o.Log, episodes: episodes, parts: map[statusKey]*part{},
+		o: o, log: o.Log, episodes: episodes, parts: map[statusKey]*part{}, budgets: map[string]*faults.Budget{},
 		fetches: make(chan polled), taken: make(chan struct{}), room: make(chan int64),
 		results: make(chan result), events: make(chan event), audits: make(chan []Finding), done: make(chan struct{}),
 	}

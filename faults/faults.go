@@ -25,13 +25,14 @@ const (
 // Place is where a fault is.
 type Place string
 
-// The places. Local is this program's own machine: folders, disks, files.
+// The places. Input is the rows themselves.
 const (
 	Kafka      Place = "kafka"
 	Registry   Place = "registry"
 	ClickHouse Place = "clickhouse"
 	Postgres   Place = "postgres"
 	Files      Place = "files"
+	Input      Place = "input"
 )
 
 // Fault is one line of the vocabulary.

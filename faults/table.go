@@ -50,6 +50,8 @@ const (
 	FileMissing Name = "files-missing"
 	FileRefused Name = "files-refused"
 	FilesFull   Name = "files-disk-full"
+
+	InputBurst Name = "input-burst"
 )
 
 // Table is the vocabulary. docs/errors.md is made of it.
@@ -159,4 +161,7 @@ var Table = []Fault{
 	{FilesFull, Files, []string{"ENOSPC", "EDQUOT"}, Pause, "the disk is full", "free disk space", false},
 	{"files-too-many-open", Files, []string{"EMFILE", "ENFILE"}, Retry, "too many files are open", "raise the limit of open files (ulimit -n)", true},
 	{"files-disk", Files, []string{"EIO"}, Retry, "the disk does not work", "look at the disk and the system's log", false},
+
+	{InputBurst, Input, nil, Pause, "more rows would go to the dead letters within a minute than max_rejected allows",
+		"repair the input, its schema file or the table, or raise `max_rejected` and start again; nothing is lost meanwhile", false},
 }

@@ -2,6 +2,7 @@ package producers
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"strings"
 	"unicode/utf8"
 
@@ -53,6 +54,26 @@ func deadLetterValue(id int, source string, d DeadLetter, limit int) []byte {
 		return schemas.AppendBranch(b, 0)
 	}
 	return schemas.AppendString(schemas.AppendBranch(b, 1), d.Context)
+}
+
+// letterText is the place and the reason of a dead letter, for an error.
+func letterText(value []byte) string {
+	var texts [7]string // source, dataset, place, raw, sha256, class, reason; the size stands behind raw
+	_, b, err := schemas.ParseFrame(value)
+	ok := err == nil
+	for i := range texts {
+		if i == 4 && ok {
+			_, n := binary.Varint(b)
+			b = b[max(n, 0):]
+		}
+		if ok {
+			texts[i], b, ok = cutString(b)
+		}
+	}
+	if !ok {
+		return "a row that cannot be told"
+	}
+	return texts[2] + ": " + texts[6]
 }
 
 // cutText makes s UTF-8 of at most maxText bytes, and says so with an ellipsis.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -27,7 +28,10 @@ type Options struct {
 	Source   string // the source's name, such as sql; without dots
 	New      func(ctx context.Context) (Source, error)
 
-	Limits  Limits
+	Limits Limits
+	// Rejects bounds how many rows of the source go to the dead letters within a minute: a transaction with more is aborted and the source pauses.
+	// Nil is without bound. The readers of shared work may have one together.
+	Rejects *faults.Budget
 	Topics  TopicConfig
 	Backoff Backoff
 	// TopicOf names the topic of a dataset; nil means schemas.Topic.

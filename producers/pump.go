@@ -148,7 +148,14 @@ func (p *pump) add(ctx context.Context, b Batch) error {
 	}
 	start := time.Now()
 	defer p.r.o.Metrics.took(p.r.o.Source, "produce", start)
-	return p.x.add(ctx, b)
+	err := p.x.add(ctx, b)
+	if fault, ok := faults.Known(err); ok && fault.Name == faults.InputBurst && p.x.endable {
+		// What came before the burst can be committed. The burst is not in it.
+		if endErr := p.end(ctx); endErr != nil {
+			return endErr
+		}
+	}
+	return err
 }
 
 // finish ends or aborts the last transaction. What can be committed is, so that a source that fails again and again still gets on.
@@ -199,6 +206,7 @@ func (p *pump) abort(cause error) error {
 	if p.x == nil {
 		return cause
 	}
+	p.x.giveRejects()
 	p.x = nil
 	p.r.o.Metrics.transactions.WithLabelValues(p.r.o.Source, "aborted").Inc()
 	if err := abort(p.cl, p.r.o.Limits.Grace); err != nil && cause != nil {

@@ -274,6 +274,7 @@ func (s *sharer) one(ctx context.Context, session *kgo.GroupTransactSession, t *
 		o.Metrics.transactions.WithLabelValues(o.Source, "unknown").Inc()
 		endErr = faults.RecognizeKafka(fmt.Errorf("end transaction of item %s/%d at offset %d: %w", rec.Topic, rec.Partition, rec.Offset, endErr))
 	default:
+		x.giveRejects()
 		o.Metrics.transactions.WithLabelValues(o.Source, "aborted").Inc()
 	}
 	if err != nil && !taken {

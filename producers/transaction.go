@@ -29,22 +29,33 @@ type transaction struct {
 	// endable: it may end now. cuttable: it may be cut now, if it is past its bounds.
 	endable, cuttable bool
 	failed            atomic.Pointer[error] // the first error of a record
+	taken             int64                 // rejected rows, as taken from the budget
 }
 
 func newTransaction(cl *kgo.Client, t *target) *transaction {
 	return &transaction{cl: cl, t: t, began: time.Now(), counts: counts{rows: map[string]RowCount{}}}
 }
 
-// add hands the records of a batch to Kafka. It blocks while too many bytes wait.
+// add hands the records of a batch to Kafka. It blocks while too many bytes wait. A batch with more rejected rows than the budget has leaves the
+// transaction as it was.
 func (x *transaction) add(ctx context.Context, b Batch) error {
+	if err := x.takeRejects(b); err != nil {
+		return err
+	}
 	for _, r := range b.Rows {
 		x.count(r)
+	}
+	if len(b.Records) > 0 {
+		x.endable, x.cuttable = false, false // until all of them are there
 	}
 	limit := x.t.MaxRecordBytes()
 	for i, r := range b.Records {
 		n := recordBytes(r)
 		if n > limit {
-			r = x.reject(r, i)
+			var err error
+			if r, err = x.reject(r, i); err != nil {
+				return err
+			}
 			n = recordBytes(r)
 		}
 		x.records++
@@ -71,12 +82,42 @@ func (x *transaction) count(r RowCount) {
 	x.rows[r.Dataset] = sum
 }
 
+// takeRejects takes the rejected rows of a batch from the budget.
+func (x *transaction) takeRejects(b Batch) error {
+	n := int64(0)
+	for _, r := range b.Rows {
+		n += r.Rejected
+	}
+	if x.t.o.Rejects.Take(n) {
+		x.taken += n
+		return nil
+	}
+	var first []string
+	topic := DeadLetterTopic(x.t.o.Prefix)
+	for _, r := range b.Records {
+		if r.Topic == topic && len(first) <= 3 {
+			first = append(first, letterText(r.Value))
+		}
+	}
+	return x.t.o.Rejects.Burst("source "+x.t.o.Source, first)
+}
+
+// giveRejects gives the budget back what was taken for a transaction that is aborted.
+func (x *transaction) giveRejects() {
+	x.t.o.Rejects.Give(x.taken)
+	x.taken = 0
+}
+
 // reject makes a dead letter of a record that no topic takes.
-func (x *transaction) reject(r *kgo.Record, i int) *kgo.Record {
+func (x *transaction) reject(r *kgo.Record, i int) (*kgo.Record, error) {
 	place := fmt.Sprintf("record %d of a batch for topic %s, key %.64x, in the transaction begun %s", i+1, r.Topic, r.Key, x.began.UTC().Format(time.RFC3339Nano))
+	if !x.t.o.Rejects.Take(1) {
+		return nil, x.t.o.Rejects.Burst("source "+x.t.o.Source, []string{fmt.Sprintf("a record of %d bytes for topic %s, key %.64x", recordBytes(r), r.Topic, r.Key)})
+	}
+	x.taken++
 	x.count(RowCount{Dataset: x.t.dataset(r.Topic), Produced: -1, Rejected: 1})
 	x.t.o.Log.Warn("record too large, rejected", "topic", r.Topic, "bytes", recordBytes(r))
-	return x.t.tooLarge(r, place)
+	return x.t.tooLarge(r, place), nil
 }
 
 // addPositions hands the positions to Kafka, as the last records. A large transaction is flushed before, so that the progress topic

@@ -82,6 +82,8 @@ type ClickHouseConfig struct {
 	Raw       string     `yaml:"raw"` // databases; raw, current and dataset when they are not named
 	Current   string     `yaml:"current"`
 	Dataset   string     `yaml:"dataset"`
+	// MaxRejected is how many records of one topic may go to the dead letters within a minute, before the topic pauses.
+	MaxRejected maxRejected `yaml:"max_rejected"`
 }
 
 // SourceConfig is one source: a name, which is part of its topics' names, and one of the three kinds.
@@ -91,6 +93,8 @@ type SourceConfig struct {
 	Postgres   *postgres.Config `yaml:"postgres"`
 	Files      *files.Config    `yaml:"files"`
 	Lake       *lake.Config     `yaml:"lake"`
+	// MaxRejected is how many of its rows may go to the dead letters within a minute, before it pauses.
+	MaxRejected maxRejected `yaml:"max_rejected"`
 }
 
 // DatasetConfig names the SQL files that make the dataset, in their order.

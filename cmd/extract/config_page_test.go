@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
 )
 
 var documentedKey = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (.+) \\| (.*)\\|$")
@@ -66,7 +68,7 @@ func configKeys(t reflect.Type, above string) []string {
 		if !slices.Contains(ownSections, key) {
 			keys = append(keys, key)
 		}
-		if in.Kind() != reflect.Struct {
+		if in.Kind() != reflect.Struct || reflect.PointerTo(in).Implements(reflect.TypeFor[yaml.NodeUnmarshaler]()) {
 			continue
 		}
 		if section, ok := sectionKeys[path]; ok {

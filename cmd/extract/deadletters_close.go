@@ -186,7 +186,7 @@ func (c *letterCloser) run(ctx context.Context, chosen []letter) error {
 		bySource[x.Source] = append(bySource[x.Source], c.letter(x))
 	}
 	for _, source := range order {
-		if err := producers.CloseLetters(ctx, c.options(SourceConfig{Name: producers.LettersSource}), bySource[source], c.tell); err != nil {
+		if err := producers.CloseLetters(ctx, c.options(c.closing(source)), bySource[source], c.tell); err != nil {
 			c.screen.endProgress()
 			return err
 		}
@@ -204,6 +204,18 @@ func (c *letterCloser) run(ctx context.Context, chosen []letter) error {
 		return errAnswerIsNo
 	}
 	return nil
+}
+
+// closing is a source's configuration under the name that closes its letters.
+func (c *letterCloser) closing(source string) SourceConfig {
+	var conf SourceConfig // of a source that is gone
+	for _, s := range c.c.Sources {
+		if s.Name == source {
+			conf = s
+		}
+	}
+	conf.Name = producers.LettersSource
+	return conf
 }
 
 // letter is what is to be done about one.

@@ -132,6 +132,7 @@ func (p *pipeline) producerParts(once bool, kinds ...string) ([]part, error) {
 
 func (p *pipeline) sourceParts(s SourceConfig, once bool) ([]part, error) {
 	o := p.options(s)
+	o.Rejects = s.MaxRejected.budget()
 	switch s.kind() {
 	case "postgres":
 		if _, err := postgres.New(s.Name, *s.Postgres, p.log); err != nil {
@@ -194,6 +195,7 @@ func (p *pipeline) consumerOptions() consumers.Options {
 	for _, s := range p.c.Sources {
 		o.Sources = append(o.Sources, s.Name)
 	}
+	o.MaxRejected = p.c.ClickHouse.MaxRejected.limit()
 	return o
 }
 

@@ -148,6 +148,9 @@ func (d *deadLetters) write(ctx context.Context, w *write, bad []reject) error {
 	if len(records) == 0 {
 		return nil
 	}
+	if err := w.takeRejects(records, bad); err != nil {
+		return err
+	}
 	if err := cols.SetLen(len(records)); err != nil {
 		return fmt.Errorf("make dead letters: %w", err)
 	}
@@ -165,4 +168,18 @@ func (d *deadLetters) write(ctx context.Context, w *write, bad []reject) error {
 	d.sink.log.Warn("rows went to the dead letters", "topic", w.batch.Topic, "partition", w.batch.Partition.Partition,
 		"offset", records[0].Offset, "rows", len(records), "reason", bad[0].reason)
 	return nil
+}
+
+// takeRejects takes the records that are about to become dead letters from the batch's budget.
+func (w *write) takeRejects(records []*kgo.Record, bad []reject) error {
+	n := int64(len(records))
+	if w.batch.Rejects.Take(n) {
+		w.taken += n
+		return nil
+	}
+	var first []string
+	for _, r := range bad[:min(len(bad), 4)] {
+		first = append(first, fmt.Sprintf("offset %d: %s", r.rec.Offset, r.reason))
+	}
+	return w.batch.Rejects.Burst(fmt.Sprintf("topic %s (partition %d)", w.batch.Topic, w.batch.Partition.Partition), first)
 }

@@ -34,7 +34,8 @@ type write struct {
 	cols    *schemas.Columns
 	refused int
 	bytes   int
-	retry   bool // of a dead letter: what is bad has its letter already
+	retry   bool  // of a dead letter: what is bad has its letter already
+	taken   int64 // dead letters, as taken from the batch's budget
 }
 
 // Write stores a batch: first the dead letters and the current rows, then the raw rows, so that an offset the raw table holds is one of which
@@ -50,6 +51,7 @@ func (s *Sink) Write(ctx context.Context, b consumers.Batch) (consumers.Written,
 	}
 	w := &write{sink: s, table: t, batch: b, apart: map[int]bool{}}
 	if err := w.run(ctx); err != nil {
+		b.Rejects.Give(w.taken)
 		if isStale(err) {
 			t.forget()
 			s.dead.forget()
