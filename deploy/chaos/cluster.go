@@ -223,7 +223,7 @@ func (c *cluster) writeConfig() error {
 		return err
 	}
 	for _, change := range [][2]string{
-		{"prefix: aw\n", "prefix: " + c.prefix + "\n"}, {"  partitions: 4 ", fmt.Sprintf("  partitions: %d ", partitions)},
+		{"prefix: aw\n", "prefix: " + c.prefix + "\n"}, {"  # partitions: 4 ", fmt.Sprintf("  partitions: %d ", partitions)},
 		{`"person.*"]`, `"person.*", "chaos.*"]`}, {"settle: 2s", "settle: 500ms"}, {"scan_every: 5s", "scan_every: 1s"},
 	} {
 		if !bytes.Contains(text, []byte(change[0])) {

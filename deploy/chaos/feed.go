@@ -18,6 +18,7 @@ import (
 const feedTables = `CREATE SCHEMA chaos;
 CREATE TABLE chaos.item (id bigint PRIMARY KEY, text text NOT NULL, amount numeric(12,2), at timestamptz NOT NULL DEFAULT clock_timestamp(), tags text[], large text);
 ALTER TABLE chaos.item ALTER large SET STORAGE EXTERNAL;
+CREATE INDEX ON chaos.item (abs(id));
 CREATE TABLE chaos.volatile (id bigint PRIMARY KEY, text text);
 CREATE TABLE chaos.probe (id int PRIMARY KEY, at timestamptz NOT NULL);`
 
@@ -128,6 +129,7 @@ type itemFeed struct {
 func (t *itemFeed) step(ctx context.Context, db *embedded.DB) error {
 	from := t.d.Int64N(t.next + 1)
 	within := fmt.Sprintf("abs(id) BETWEEN %d AND %d", from, from+1+t.d.Int64N(200))
+	wide := fmt.Sprintf("abs(id) BETWEEN %d AND %d", from, from+3000)
 	switch t.d.IntN(20) {
 	case 0, 1, 2, 3, 4:
 		return t.copy(ctx, db, "COMMIT", 1+t.d.IntN(200))
@@ -143,7 +145,8 @@ func (t *itemFeed) step(ctx context.Context, db *embedded.DB) error {
 		return t.exec(ctx, db, "deletes", "DELETE FROM chaos.item WHERE "+within)
 	case 14:
 		return t.exec(ctx, db, "savepoints rolled back", "BEGIN; UPDATE chaos.item SET text = 'kept' WHERE "+within+
-			"; SAVEPOINT s; DELETE FROM chaos.item; UPDATE chaos.item SET amount = 0; ROLLBACK TO s; UPDATE chaos.item SET amount = NULL WHERE "+within+"; COMMIT")
+			"; SAVEPOINT s; UPDATE chaos.item SET amount = 0 WHERE "+within+"; DELETE FROM chaos.item WHERE "+wide+
+			"; ROLLBACK TO s; UPDATE chaos.item SET amount = NULL WHERE "+within+"; COMMIT")
 	case 15:
 		return t.exec(ctx, db, "truncates", "TRUNCATE chaos.volatile")
 	case 16, 17:

@@ -96,9 +96,19 @@ func (m *member) end(ctx context.Context) (took time.Duration, problem string, e
 	return took, problem, nil
 }
 
+// startGrace is how long a member may take to come up again: one that ends because another is down is started again and again, as a supervisor does.
+const startGrace = 2 * time.Minute
+
 func (m *member) startAfter(ctx context.Context, pause time.Duration) error {
 	rest(ctx, pause)
-	return m.life.Restart(context.WithoutCancel(ctx))
+	deadline := time.Now().Add(startGrace)
+	for {
+		err := m.life.Restart(context.WithoutCancel(ctx))
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		rest(ctx, 200*time.Millisecond)
+	}
 }
 
 // revive starts a member that has ended by itself, and tells whether it had. One that something is being done to is left alone.
@@ -114,7 +124,7 @@ func (m *member) revive(ctx context.Context) (ended bool, code int, err error) {
 	if server, ok := m.life.(*embedded.Server); ok {
 		code = server.ExitCode()
 	}
-	return true, code, m.life.Restart(ctx)
+	return true, code, m.startAfter(ctx, 0)
 }
 
 // rest waits for a while, or until ctx ends.
