@@ -61,8 +61,9 @@ type runner struct {
 	adm      *kadm.Client       // on side
 
 	parts    map[statusKey]*part
-	buffered int // bytes read and not yet written, over all partitions
-	writing  int // writes under way, of lost partitions too
+	budgets  map[string]*faults.Budget // of rejected records, by topic
+	buffered int                       // bytes read and not yet written, over all partitions
+	writing  int                       // writes under way, of lost partitions too
 	commitAt time.Time
 	backoff  time.Duration // of commits that fail
 
@@ -96,7 +97,7 @@ func newRunner(o Options) *runner {
 	}
 	episodes.Tell(o.Log, "topic")
 	return &runner{
-		o: o, log: o.Log, episodes: episodes, parts: map[statusKey]*part{},
+		o: o, log: o.Log, episodes: episodes, parts: map[statusKey]*part{}, budgets: map[string]*faults.Budget{},
 		fetches: make(chan polled), taken: make(chan struct{}), room: make(chan int64),
 		results: make(chan result), events: make(chan event), audits: make(chan []Finding), done: make(chan struct{}),
 	}
@@ -121,10 +122,10 @@ func (r *runner) clientOpts() []kgo.Opt {
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),                      // so that the position passes the marks of transactions and a lag of 0 means all is there
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()),   // an offset that is gone is an error, not a jump
-		kgo.SessionTimeout(l.SessionTimeout),          //
-		kgo.RebalanceTimeout(l.Grace + 5*time.Second), // a member that does not come to a rebalance is not waited for a minute
+		kgo.KeepControlRecords(),                    // so that the position passes the marks of transactions and a lag of 0 means all is there
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that is gone is an error, not a jump
+		kgo.SessionTimeout(l.SessionTimeout),
+		kgo.RebalanceTimeout(2*l.Grace + l.SessionTimeout), // drain, commit and join again; a lost answer to a join costs as much
 		kgo.HeartbeatInterval(min(time.Second, l.SessionTimeout/4)),
 		kgo.MetadataMaxAge(3 * time.Second), kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.FetchMaxBytes(l.FetchBytes), kgo.FetchMaxPartitionBytes(max(l.FetchBytes/4, 1<<20)),
