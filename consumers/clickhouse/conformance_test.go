@@ -22,6 +22,7 @@ var sinkCalls = []struct {
 }{
 	{"describe current", regexp.MustCompile(`SELECT comment FROM system\.tables WHERE .* name = '` + rowsPrefix)},
 	{"describe raw", regexp.MustCompile(`SELECT comment FROM system\.tables`)},
+	{"known settings", regexp.MustCompile(`SELECT name FROM system\.merge_tree_settings`)},
 	{"highest of dead letters", regexp.MustCompile(`SELECT _offset FROM ` + "`?" + `raw\w*` + "`?\\.`?" + deadName + `.* LIMIT 1`)},
 	{"highest of raw", regexp.MustCompile(`SELECT _offset FROM .* LIMIT 1`)},
 	{"count for the audit", regexp.MustCompile(`SELECT toInt64\(\d+\), toInt64\(count\(\)\) FROM`)},

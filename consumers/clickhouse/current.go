@@ -146,8 +146,8 @@ func (c *current) insert(ctx context.Context, w *write, ch changes, chosen []int
 		col.path = append([]int{image}, col.path...)
 		in = append(in, proto.InputColumn{Name: col.name, Data: input{col, ch.cols, rows{index: chosen}}})
 	}
-	in = append(in, c.marks(w, ch, chosen, deleted)...)
-	return c.send(ctx, append(in, proto.InputColumn{Name: "_unknown", Data: &unknownColumn{ends: make([]uint64, len(chosen))}}))
+	in = append(in, proto.InputColumn{Name: "_unknown", Data: &unknownColumn{ends: make([]uint64, len(chosen))}})
+	return c.send(ctx, append(in, c.marks(w, ch, chosen, deleted)...))
 }
 
 // marks are the columns beside the row's own, but for `_unknown`.
