@@ -225,9 +225,14 @@ func (c *chain) query(sql string) string {
 	return strings.TrimSpace(string(body))
 }
 
-// stored counts the rows and the different rows of all raw tables.
-func (c *chain) stored() string {
-	return c.query("SELECT count(), uniqExact(`after.id`) FROM merge('raw" + c.suffix + "', '^sql_public_line_')")
+// complete waits until as many rows are stored as were committed, and sees that each is there once.
+func (c *chain) complete() {
+	c.t.Helper()
+	raw := "FROM merge('raw" + c.suffix + "', '^sql_public_line_')"
+	c.wait("all rows are stored", func() bool { return c.query("SELECT count() >= "+fmt.Sprint(c.row)+" "+raw) == "1" })
+	if got, want := c.query("SELECT count(), uniqExact(`after.id`) "+raw), fmt.Sprintf("%d\t%[1]d", c.row); got != want {
+		c.t.Errorf("%s rows and different rows are stored, want %s", got, want)
+	}
 }
 
 // wait waits until something holds.
