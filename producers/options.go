@@ -54,9 +54,11 @@ type Limits struct {
 	MaxRecordBytes int
 	// TransactionTimeout is after how long the broker aborts a transaction; default (and Kafka's own limit) 15 minutes.
 	TransactionTimeout time.Duration
-	Grace              time.Duration // for what was read, when ctx ends; default 10 s
-	ProgressWait       time.Duration // for another producer's transaction that hides the positions; default 60 s
-	ReadAhead          int           // batches read ahead of Kafka; default 8
+	// CallTimeout is how long the broker may take to make a topic or to describe one; default 15 s.
+	CallTimeout  time.Duration
+	Grace        time.Duration // for what was read, when ctx ends; default 10 s
+	ProgressWait time.Duration // for another producer's transaction that hides the positions; default 60 s
+	ReadAhead    int           // batches read ahead of Kafka; default 8
 }
 
 // TopicConfig is the configuration of the topics that Run creates.
@@ -108,6 +110,7 @@ func (o Options) withDefaults() (Options, error) {
 	l.MaxTime = or(l.MaxTime, time.Minute)
 	l.MaxRecordBytes = or(l.MaxRecordBytes, 16<<20)
 	l.TransactionTimeout = or(l.TransactionTimeout, 15*time.Minute)
+	l.CallTimeout = or(l.CallTimeout, 15*time.Second)
 	l.Grace = or(l.Grace, 10*time.Second)
 	l.ProgressWait = or(l.ProgressWait, time.Minute)
 	l.ReadAhead = or(l.ReadAhead, 8)

@@ -38,6 +38,7 @@ type topicState struct {
 
 func newTarget(o Options, cl *kgo.Client) *target {
 	t := &target{o: o, admin: kadm.NewClient(cl), topics: map[string]*topicState{}, tables: map[string]string{}}
+	t.admin.SetTimeoutMillis(int32(o.Limits.CallTimeout.Milliseconds()))
 	t.tables[schemas.Table(o.Prefix, DeadLetterTopic(o.Prefix))] = DeadLetterTopic(o.Prefix)
 	return t
 }

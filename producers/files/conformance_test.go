@@ -118,9 +118,5 @@ func (d *dropped) Check(t *testing.T) {
 }
 
 func TestConformance(t *testing.T) {
-	steps := 8
-	if testing.Short() {
-		steps = 3
-	}
-	sourcetest.Run(t, sourcetest.Harness{New: newDropped, Steps: steps})
+	sourcetest.Run(t, sourcetest.Harness{New: newDropped, Places: 1})
 }

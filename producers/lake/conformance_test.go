@@ -99,10 +99,6 @@ func startLake(folder func() Config) func(context.Context, producers.Options) er
 }
 
 func TestConformance(t *testing.T) {
-	steps := 8
-	if testing.Short() {
-		steps = 3
-	}
 	var latest *salesLake // the cases run one after the other
 	h := sourcetest.Harness{
 		New: func(t *testing.T) sourcetest.Origin {
@@ -110,7 +106,7 @@ func TestConformance(t *testing.T) {
 			latest = o.(*salesLake)
 			return o
 		},
-		Follows: true, Steps: steps,
+		Follows: true, Places: 1, Cases: 80,
 	}
 	h.Start = startLake(func() Config { return latest.conf() })
 	sourcetest.Run(t, h)

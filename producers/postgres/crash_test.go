@@ -17,6 +17,12 @@ import (
 
 // kill ends a source as the end of its process would: the connections are closed without a word.
 func kill(s *Source) {
+	cut(s)
+	s.running.Wait()
+}
+
+// cut is kill without waiting for what the source is at.
+func cut(s *Source) {
 	s.mu.Lock()
 	for c := range s.open {
 		_ = c.Conn().Close()
@@ -24,7 +30,6 @@ func kill(s *Source) {
 	s.mu.Unlock()
 	if s.cancel != nil {
 		s.cancel()
-		s.running.Wait()
 	}
 }
 

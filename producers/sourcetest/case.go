@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long anything may take before the case fails.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 func newSuite(t *testing.T, h Harness) *suite {
 	t.Helper()
@@ -30,7 +30,7 @@ func newSuite(t *testing.T, h Harness) *suite {
 		s.brokers = embeddedtest.Kafka(t)
 		return s
 	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(100*time.Millisecond))
 	if err != nil {
 		t.Fatalf("start kfake: %v", err)
 	}
@@ -44,11 +44,48 @@ type kase struct {
 	s      *suite
 	origin Origin
 	prefix string
+
+	mu     sync.Mutex          // guards topics
+	topics map[[16]byte]string // names by id, as far as they were asked for
 }
 
 func (s *suite) newCase(t *testing.T) *kase {
 	t.Helper()
-	return &kase{s: s, origin: s.h.New(t), prefix: embeddedtest.Prefix(t, s.brokers)}
+	return &kase{s: s, origin: s.h.New(t), prefix: embeddedtest.Prefix(t, s.brokers), topics: map[[16]byte]string{}}
+}
+
+// process is a process that runs the case's source, and to which something may happen.
+func (c *kase) process(p plan) *process { return newProcess(p, c.isProgress) }
+
+// isProgress tells whether a topic, of which a request has the name or the id, is that of the positions.
+func (c *kase) isProgress(name string, id [16]byte) bool {
+	if name != "" {
+		return name == producers.ProgressTopic(c.prefix)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.topics[id]; !ok {
+		c.askForTopics()
+	}
+	return c.topics[id] == producers.ProgressTopic(c.prefix)
+}
+
+// askForTopics is done as a bystander. The caller holds mu.
+func (c *kase) askForTopics() {
+	cl, err := kgo.NewClient(c.s.options()...)
+	if err != nil {
+		return
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	topics, err := kadm.NewClient(cl).ListTopics(ctx)
+	if err != nil {
+		return
+	}
+	for _, topic := range topics {
+		c.topics[topic.ID] = topic.Topic
+	}
 }
 
 const source = "src"
@@ -72,13 +109,18 @@ func (c *kase) start(t *testing.T, p *process) *running {
 	if limits.CloseTime == 0 {
 		limits.CloseTime = time.Nanosecond
 	}
-	if p.kind == killBefore || p.kind == killAfter {
+	if p.recovery == restart {
 		limits.Grace = 20 * time.Millisecond // what a dead process does in its grace is of no interest
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	r := &running{p: p, cancel: stop, done: make(chan struct{})}
+	kafka := append(c.s.options(), kgo.Dialer(p.dial))
+	if p.fault == hangs || p.fault == hangsAfter {
+		limits.CallTimeout = requestTimeout
+		kafka = append(kafka, kgo.RequestTimeoutOverhead(requestTimeout), kgo.ProduceRequestTimeout(requestTimeout))
+	}
+	ctx, end := context.WithCancel(t.Context())
+	r := &running{p: p, cancel: end, done: make(chan struct{})}
 	o := producers.Options{
-		Kafka: append(c.s.options(), kgo.Dialer(p.dial)), Registry: c.s.reg, Prefix: c.prefix, Source: source, Limits: limits,
+		Kafka: kafka, Registry: registry{c.s.reg, p}, Prefix: c.prefix, Source: source, Limits: limits,
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Topics:  producers.TopicConfig{Partitions: 3, ReplicationFactor: 1},
 		Backoff: producers.Backoff{Min: time.Millisecond, Max: 5 * time.Millisecond, Pause: 5 * time.Millisecond},
@@ -97,16 +139,16 @@ func (c *kase) start(t *testing.T, p *process) *running {
 		defer close(r.done)
 		r.err = c.s.h.Start(ctx, o)
 	}()
-	if p.kind == cancel {
+	if p.recovery == stop {
 		go func() {
 			select {
 			case <-p.struck:
-				stop()
+				end()
 			case <-r.done:
 			}
 		}()
 	}
-	t.Cleanup(func() { stop(); <-r.done })
+	t.Cleanup(func() { end(); <-r.done })
 	return r
 }
 
@@ -118,7 +160,7 @@ func (r *running) wait(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("Run did not return")
 	}
-	if r.err != nil && !(r.p.kind == freeze && errors.Is(r.err, producers.ErrFenced)) {
+	if r.err != nil && !(r.p.recovery == zombie && errors.Is(r.err, producers.ErrFenced)) {
 		t.Fatalf("Run: %v", r.err)
 	}
 }
@@ -166,9 +208,7 @@ func (c *kase) kill(r *running) {
 	if !ok {
 		return
 	}
-	r.p.mu.Lock()
-	defer r.p.mu.Unlock()
-	for _, src := range r.p.src {
+	for _, src := range r.p.sources() {
 		k.Kill(src)
 	}
 }

@@ -5,78 +5,160 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
+	"time"
 
 	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/schemas"
 )
 
-// kind is what happens at a step.
-type kind string
+// fault is what goes wrong with a call.
+type fault string
 
 const (
-	noFault    kind = ""
-	failBefore kind = "fail-before" // it fails and did not happen
-	failAfter  kind = "fail-after"  // it fails but happened
-	killBefore kind = "kill-before" // the process dies
-	killAfter  kind = "kill-after"
-	cancel     kind = "cancel" // the caller's context ends
-	freeze     kind = "freeze" // nothing moves until another process has taken over
+	noFault        fault = "nothing"
+	fails          fault = "fails"                // it fails and did not happen
+	failsAfter     fault = "fails-but-happened"   // it fails and happened: the answer is lost
+	hangs          fault = "hangs"                // it does not happen, and nothing says so until its deadline
+	hangsAfter     fault = "hangs-but-happened"   // it happens, and nothing says so until its deadline
+	ownDeadline          = 250 * time.Millisecond // of the calls of a source and of the registry that hang
+	requestTimeout       = 250 * time.Millisecond // of a request to Kafka, beyond what the request itself asks for
 )
 
-var kinds = []kind{failBefore, failAfter, killBefore, killAfter, cancel, freeze}
+var faults = []fault{fails, failsAfter, hangs, hangsAfter}
+
+// recovery is how it goes on.
+type recovery string
+
+const (
+	retry   recovery = "retry"   // the process goes on by itself
+	restart recovery = "restart" // the process dies, another one starts
+	zombie  recovery = "zombie"  // the process stands still, another one takes over, and it wakes up
+	stop    recovery = "stop"    // the process is told to stop; nothing goes wrong beside
+)
+
+var recoveries = []recovery{retry, restart, zombie}
 
 var (
 	errInjected = errors.New("injected fault")
 	errDead     = errors.New("the process is dead")
 )
 
-// process stands for an operating system's process: the steps it takes, and the one at which something happens to it.
+// plan is what happens to a process: a fault at the nth call of a kind, from 0 on. The zero plan is none.
+type plan struct {
+	call     call
+	nth      int
+	fault    fault
+	recovery recovery
+}
+
+// process stands for an operating system's process: the calls it makes, and the one at which something happens to it.
 type process struct {
-	kind kind
-	at   int
-	// struck is closed when the fault has happened, thaw by the suite to wake a frozen process.
+	plan
+	isProgress func(name string, id [16]byte) bool
+	// struck is closed when the fault has happened, thaw by the suite to wake a process that stands still.
 	struck, thaw chan struct{}
 
 	mu     sync.Mutex // guards the rest
-	steps  int
+	counts map[call]int
+	open   transactions
 	frozen bool
 	dead   bool
 	conns  map[net.Conn]struct{}
 	src    []producers.Source // that were made, the last one last
 }
 
-func newProcess(k kind, at int) *process {
-	return &process{kind: k, at: at, struck: make(chan struct{}), thaw: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+func newProcess(p plan, isProgress func(string, [16]byte) bool) *process {
+	return &process{plan: p, isProgress: isProgress, struck: make(chan struct{}), thaw: make(chan struct{}), counts: map[call]int{}, open: transactions{},
+		conns: map[net.Conn]struct{}{}}
 }
 
-func (p *process) count() int {
+// made is how many calls of each kind were made.
+func (p *process) made() map[call]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.steps
+	out := map[call]int{}
+	for c, n := range p.counts {
+		out[c] = n
+	}
+	return out
 }
 
-// before is called where a step begins. last tells that the fault strikes once the step has happened: the caller then calls after.
-func (p *process) before() (last bool, err error) {
+// verdict is what becomes of a call.
+type verdict int
+
+const (
+	goOn    verdict = iota
+	refuse          // it is not made
+	swallow         // it is not made, and has no answer
+	lose            // it is made; when its answer is there, answered says what the caller gets
+)
+
+// before is called where a call begins.
+func (p *process) before(c call) (verdict, error) {
 	p.mu.Lock()
-	n := p.steps
-	p.steps++
-	if n == p.at {
-		switch p.kind {
-		case failBefore:
-			close(p.struck)
-			err = errInjected
-		case killBefore:
-			p.die()
-		case cancel:
-			close(p.struck)
-		case freeze:
-			p.frozen = true
-			close(p.struck)
-		case failAfter, killAfter:
-			last = true
-		}
+	n := p.counts[c]
+	p.counts[c]++
+	v, err := goOn, error(nil)
+	if p.fault != "" && c == p.call && n == p.nth {
+		v, err = p.strike()
 	}
 	if p.dead {
+		v, err = refuse, errDead
+	}
+	frozen := p.frozen
+	p.mu.Unlock()
+	if frozen {
+		<-p.thaw
+	}
+	return v, err
+}
+
+// strike begins the fault. The caller holds mu.
+func (p *process) strike() (verdict, error) {
+	if p.fault == failsAfter || p.fault == hangsAfter {
+		return lose, nil
+	}
+	close(p.struck)
+	switch {
+	case p.fault == noFault:
+		return goOn, nil
+	case p.recovery == zombie:
+		p.frozen = true
+		if p.fault == hangs { // it is made late, after the awakening
+			return goOn, nil
+		}
+		return refuse, errInjected
+	case p.fault == hangs:
+		return swallow, nil
+	case p.recovery == restart:
+		p.die()
+		return refuse, errDead
+	}
+	return refuse, errInjected
+}
+
+// answered is called when the call that was struck has happened and its answer is there. It tells what the caller gets of it: the answer (goOn), an
+// error (refuse) or nothing (swallow).
+func (p *process) answered() (verdict, error) {
+	p.mu.Lock()
+	if p.dead {
+		p.mu.Unlock()
+		return refuse, errDead
+	}
+	close(p.struck)
+	v, err := refuse, errInjected
+	switch {
+	case p.recovery == zombie:
+		p.frozen = true
+		if p.fault == hangsAfter {
+			v, err = goOn, nil // the answer has only been late
+		}
+	case p.fault == hangsAfter:
+		v, err = swallow, nil
+	case p.recovery == restart:
+		p.die()
 		err = errDead
 	}
 	frozen := p.frozen
@@ -84,25 +166,24 @@ func (p *process) before() (last bool, err error) {
 	if frozen {
 		<-p.thaw
 	}
-	return last, err
+	return v, err
 }
 
-// after strikes once the step has happened.
-func (p *process) after() error {
+// kill ends the process.
+func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.kind == killAfter {
-		p.die()
-		return errDead
-	}
-	close(p.struck)
-	return errInjected
+	p.die()
 }
 
 // die closes every connection and refuses everything from now on. The caller holds mu.
 func (p *process) die() {
 	p.dead = true
-	close(p.struck)
+	select {
+	case <-p.struck:
+	default:
+		close(p.struck)
+	}
 	for c := range p.conns {
 		c.Close()
 	}
@@ -114,65 +195,37 @@ func (p *process) isDead() bool {
 	return p.dead
 }
 
-// dial opens a connection that belongs to the process.
-func (p *process) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if p.isDead() {
-		return nil, errDead
+// make makes a call that is not a request to Kafka. Where it hangs, it ends at a deadline of its own.
+func (p *process) make(ctx context.Context, c call, do func() error) error {
+	v, err := p.before(c)
+	switch v {
+	case refuse:
+		return err
+	case swallow:
+		return hang(ctx)
+	case goOn:
+		return do()
 	}
-	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+	err = do()
+	v, fault := p.answered()
+	switch v {
+	case goOn:
+		return err
+	case swallow:
+		return errors.Join(hang(ctx), err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dead {
-		c.Close()
-		return nil, errDead
-	}
-	p.conns[c] = struct{}{}
-	return &conn{Conn: c, p: p}, nil
+	return errors.Join(fault, err)
 }
 
-// conn is a connection to a broker. The Kafka client writes a request in one Write, so a Write is a step.
-type conn struct {
-	net.Conn
-	p *process
-
-	mu   sync.Mutex
-	lose bool // the next reply is lost
+// hang waits as long as a call that hangs does.
+func hang(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, ownDeadline)
+	defer cancel()
+	<-ctx.Done()
+	return fmt.Errorf("no answer: %w", ctx.Err())
 }
 
-// Write sends a request, unless the fault says otherwise.
-func (c *conn) Write(b []byte) (int, error) {
-	last, err := c.p.before()
-	if err != nil {
-		c.Close()
-		return 0, fmt.Errorf("write to broker: %w", err)
-	}
-	if last {
-		c.mu.Lock()
-		c.lose = true
-		c.mu.Unlock()
-	}
-	return c.Conn.Write(b)
-}
-
-// Read gives the replies. When one is to be lost, it waits until the broker has sent it: then the request has surely happened.
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.mu.Lock()
-	lose := c.lose
-	c.lose = false
-	c.mu.Unlock()
-	if lose && n > 0 {
-		err := c.p.after()
-		c.Close()
-		return 0, fmt.Errorf("read from broker: %w", err)
-	}
-	return n, err
-}
-
-// watched is a source whose calls are steps of the process.
+// watched is a source whose calls are those of the process.
 type watched struct {
 	src producers.Source
 	p   *process
@@ -185,36 +238,26 @@ func (p *process) watch(src producers.Source) producers.Source {
 	return &watched{src: src, p: p}
 }
 
-func (w *watched) step(call func() error) error {
-	last, err := w.p.before()
-	if err != nil {
-		return err
-	}
-	err = call()
-	if last {
-		return errors.Join(w.p.after(), err)
-	}
-	return err
-}
-
 func (w *watched) Open(ctx context.Context, t producers.Target, positions map[string]string) error {
-	return w.step(func() error { return w.src.Open(ctx, t, positions) })
+	return w.p.make(ctx, open, func() error { return w.src.Open(ctx, t, positions) })
 }
 
+// Next loses the batch where the call fails but has happened.
 func (w *watched) Next(ctx context.Context) (b producers.Batch, err error) {
-	last, err := w.p.before()
-	if err != nil {
-		return b, err
-	}
-	b, err = w.src.Next(ctx)
-	if last {
-		return producers.Batch{}, w.p.after()
+	ended := false
+	err = w.p.make(ctx, next, func() (err error) {
+		b, err = w.src.Next(ctx)
+		ended = true
+		return err
+	})
+	if err != nil && (!ended || errors.Is(err, errInjected) || errors.Is(err, errDead) || errors.Is(err, context.DeadlineExceeded)) {
+		b = producers.Batch{}
 	}
 	return b, err
 }
 
 func (w *watched) Commit(ctx context.Context, positions []producers.Position) error {
-	return w.step(func() error { return w.src.Commit(ctx, positions) })
+	return w.p.make(ctx, acknowledge, func() error { return w.src.Commit(ctx, positions) })
 }
 
 // Close is not called on the source of a dead process.
@@ -223,4 +266,25 @@ func (w *watched) Close(ctx context.Context) error {
 		return nil
 	}
 	return w.src.Close(ctx)
+}
+
+// sources are the sources that were made, the last one last.
+func (p *process) sources() []producers.Source {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.src)
+}
+
+// registry is a registry whose calls are those of the process.
+type registry struct {
+	reg producers.Registry
+	p   *process
+}
+
+func (r registry) Register(ctx context.Context, subject string, s *schemas.Schema) (id int, err error) {
+	err = r.p.make(ctx, register, func() (err error) {
+		id, err = r.reg.Register(ctx, subject, s)
+		return err
+	})
+	return id, err
 }

@@ -89,9 +89,5 @@ func shared(o producers.Options) producers.SharedOptions {
 }
 
 func TestSharedWork(t *testing.T) {
-	steps := 10
-	if testing.Short() {
-		steps = 4
-	}
-	Run(t, Harness{New: func(*testing.T) Origin { return items{NewLines(6, 2, "a")} }, Follows: true, Steps: steps, Start: startShared})
+	Run(t, Harness{New: func(*testing.T) Origin { return items{NewLines(6, 2, "a")} }, Follows: true, Places: 1, Cases: 100, Start: startShared})
 }

@@ -1,10 +1,11 @@
 // Package sourcetest is the conformance suite that every producers.Source passes: whatever fails or dies at whatever moment, a
 // read_committed reader sees every row exactly once and in order.
 //
-// A run of a source is a sequence of steps: each call of the source, each request to Kafka. The suite counts the steps of a plain run and
-// then runs the source again and again with one fault at one step: the step fails and did not happen, it fails but happened, the process
-// dies before or after it, it is cancelled there, or it freezes there and wakes up after another process has taken over. Kafka is kfake in
-// process, or the one that KAFKA_BROKERS names, where fewer steps are tried; nothing else is imitated.
+// A run of a source is a sequence of calls to the world outside (calls.go): requests to Kafka, calls of the registry and of the source itself. The suite
+// counts them in a plain run and generates the fault table from them: each kind of call, at several of its places, fails and did not happen, fails but
+// happened, or hangs past its deadline, having happened or not; and then the process tries again by itself, or dies and another one starts, or stands still
+// until another one has taken over and wakes up. Beside that it is stopped at each call, and the broker answers with errors. Kafka is kfake in process, or
+// the one that KAFKA_BROKERS names, where fewer cases are tried; nothing else is imitated.
 package sourcetest
 
 import (
@@ -49,7 +50,7 @@ type Origin interface {
 }
 
 // Killer is an Origin whose sources hold something that the system gives back when a process dies (a connection, a lock). Kill gives
-// it back without a word to the other side; the suite calls it instead of Close.
+// it back without a word to the other side; the suite calls it instead of Close. It may not wait for the source, which may stand still.
 type Killer interface {
 	Kill(src producers.Source)
 }
@@ -65,10 +66,9 @@ type Harness struct {
 	New func(t *testing.T) Origin
 	// Follows says that the source never ends by itself, so that the suite stops it once every row is there.
 	Follows bool
-	// Steps bounds how many steps of a run are tried with each kind of fault, spread evenly; 0 means all of them.
-	Steps int
-	// Skip gives, by the name of a kind of fault, the reason why the source is not tried with it.
-	Skip map[string]string
+	// Places bounds at how many places of a run each kind of call is made to fail, spread evenly; 0 means all of them. Cases bounds the
+	// number of cases, spread evenly over the table; 0 means all of them, as does EXTRACT_TEST_FULL=1. go test -short tries shortCases.
+	Places, Cases int
 	// Limits override those of producers.Run. The suite closes transactions at once unless CloseTime is set.
 	Limits producers.Limits
 	// Start runs the source until ctx ends or it has ended; nil means producers.Run. A source whose work is shared runs its planner and its
@@ -76,10 +76,7 @@ type Harness struct {
 	Start func(ctx context.Context, o producers.Options) error
 }
 
-// sharedSteps bounds Harness.Steps on a Kafka of its own process, where a case takes a second and more.
-const sharedSteps = 4
-
-// Run runs the suite.
+// Run runs the suite, and logs how large the fault table was.
 func Run(t *testing.T, h Harness) {
 	if h.Start == nil {
 		h.Start = producers.Run
@@ -89,25 +86,11 @@ func Run(t *testing.T, h Harness) {
 	if t.Failed() {
 		return
 	}
-	steps, limit := s.steps, h.Steps
-	if s.cluster == nil && (limit == 0 || limit > sharedSteps) {
-		limit = sharedSteps
-	}
-	t.Logf("a plain run has %d steps", steps)
-	for _, kind := range kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			if reason := h.Skip[string(kind)]; reason != "" {
-				t.Skip(reason)
-			}
-			for _, at := range spread(steps, limit) {
-				t.Run(fmt.Sprint(at), func(t *testing.T) { s.fault(t, kind, at) })
-			}
-		})
-	}
+	s.table(t)
 	t.Run("broker", s.broker)
 }
 
-// spread is up to limit numbers below n, evenly.
+// spread is up to limit numbers below n, evenly; 0 is no limit.
 func spread(n, limit int) []int {
 	if limit <= 0 || limit > n {
 		limit = n
@@ -125,53 +108,30 @@ type suite struct {
 	cluster *kfake.Cluster // nil when KAFKA_BROKERS names another Kafka
 	brokers []string
 	reg     *Registry
-	steps   int // of a plain run
+	made    map[call]int // calls of a plain run
 }
 
 // plain runs to the end, adds rows, runs again, and once more with nothing new.
 func (s *suite) plain(t *testing.T) {
 	c := s.newCase(t)
 	for range 3 {
-		p := newProcess(noFault, -1)
+		p := c.process(plan{})
 		r := c.start(t, p)
 		c.complete(t, r)
-		if s.steps == 0 {
-			s.steps = p.count()
+		if s.made == nil {
+			s.made = p.made()
 			c.origin.Add(t)
 		}
 	}
 	c.check(t)
 }
 
-// fault runs with one fault, and after it another process where the first one did not survive.
-func (s *suite) fault(t *testing.T, kind kind, at int) {
-	c := s.newCase(t)
-	p := newProcess(kind, at)
-	first := c.start(t, p)
-	select {
-	case <-p.struck:
-	case <-first.done: // the fault lies behind the end
-	case <-c.everything(t):
+// places is at how many requests of a kind the broker answers with each error.
+func (s *suite) places() int {
+	if testing.Short() {
+		return 1
 	}
-	switch {
-	case kind == failBefore || kind == failAfter:
-		c.complete(t, first)
-	case kind == freeze:
-		c.origin.Add(t)
-		c.kill(first)
-		c.complete(t, c.start(t, newProcess(noFault, -1)))
-		close(p.thaw)
-		first.cancelIf(s.h.Follows)
-		first.wait(t)
-		c.complete(t, c.start(t, newProcess(noFault, -1)))
-	default: // killed or cancelled
-		first.cancel()
-		first.wait(t)
-		c.kill(first)
-		c.origin.Add(t)
-		c.complete(t, c.start(t, newProcess(noFault, -1)))
-	}
-	c.check(t)
+	return s.h.Places
 }
 
 // broker makes the broker answer with an error, once, at each of the first requests of a kind.
@@ -179,6 +139,8 @@ func (s *suite) broker(t *testing.T) {
 	if s.cluster == nil {
 		t.Skip("a broker that answers with errors is imitated by kfake only")
 	}
+	cases := 0
+	defer func() { t.Logf("%d cases of errors that the broker answers with", cases) }()
 	for key, errs := range map[kmsg.Key][]*kerr.Error{
 		kmsg.Produce: {kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.UnknownServerError,
 			kerr.InvalidRecord, kerr.TransactionAbortable, kerr.InvalidProducerEpoch, kerr.TopicAuthorizationFailed},
@@ -187,7 +149,8 @@ func (s *suite) broker(t *testing.T) {
 		kmsg.CreateTopics:   {kerr.NotController, kerr.PolicyViolation},
 	} {
 		for _, e := range errs {
-			for _, nth := range spread(8, s.h.Steps) {
+			for _, nth := range spread(8, s.places()) {
+				cases++
 				t.Run(fmt.Sprintf("%s/%s/%d", key.Name(), e.Message, nth), func(t *testing.T) { s.answer(t, key, e, nth) })
 			}
 		}
@@ -203,7 +166,7 @@ func (s *suite) answer(t *testing.T, key kmsg.Key, e *kerr.Error, nth int) {
 		return seen > nth
 	}})
 	defer h.Remove()
-	c.complete(t, c.start(t, newProcess(noFault, -1)))
+	c.complete(t, c.start(t, c.process(plan{})))
 	h.Remove()
 	c.check(t)
 }
