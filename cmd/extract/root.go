@@ -44,6 +44,7 @@ Start with the demo: it brings Kafka, a schema registry, ClickHouse, Postgres an
   extract status                  how far each source and partition is
   extract reconcile               what the sources hold against what is stored
   extract deadletters list        the rows that could not be stored, and why
+  extract replay --topic ...      a table anew from Kafka, compared and exchanged
 
 With servers of your own, describe them in a file (deploy/adventureworks/extract.yaml is a commented example):
 
@@ -79,7 +80,7 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 	flags.StringVar(&a.logFormat, "log-format", "text", "log lines as `text` or json")
 	flags.StringVar(&a.logLevel, "log-level", "info", "least `level` logged: debug, info, warn or error")
 	root.AddCommand(a.demoCommand(), a.runCommand(), a.produceCommand(), a.consumeCommand(), a.reconcileCommand(), a.auditCommand(), a.queryCommand(),
-		a.statusCommand(), a.healthCommand(), a.errorsCommand(), a.sampleCommand(), a.configCommand(), a.versionCommand())
+		a.replayCommand(), a.statusCommand(), a.healthCommand(), a.errorsCommand(), a.sampleCommand(), a.configCommand(), a.versionCommand())
 	root.AddCommand(a.chaosCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}

@@ -136,6 +136,11 @@ func (s *Sink) Held(ctx context.Context, p consumers.Partition, r consumers.Rang
 	if err != nil {
 		return nil, err
 	}
+	return s.heldIn(ctx, t, p, r)
+}
+
+// heldIn is Held for one table of the topic, the one in use or one that a replay builds.
+func (s *Sink) heldIn(ctx context.Context, t *table, p consumers.Partition, r consumers.Range) ([]int64, error) {
 	if err := s.dead.ensure(ctx); err != nil {
 		return nil, classify(err)
 	}

@@ -24,6 +24,8 @@ const truncations = "_truncations"
 type current struct {
 	sink   *Sink
 	name   string // of the view
+	rows   string // the table of the rows
+	hidden bool   // a replay builds the rows: they have no view
 	layout *layout
 	keys   []column
 	after  int // index of the field in the envelope

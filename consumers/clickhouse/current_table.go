@@ -17,7 +17,7 @@ func (s *Sink) openCurrent(ctx context.Context, t *table, value, key *schemas.Sc
 	if key == nil || key.Root.Kind != schemas.Record || len(key.Root.Fields) == 0 {
 		return nil, nil
 	}
-	c := &current{sink: s, name: t.name, after: -1, before: -1}
+	c := &current{sink: s, name: schemas.Table(s.conf.Prefix, t.topic), rows: rowsPrefix + t.name, hidden: t.replay != nil, after: -1, before: -1}
 	row := c.findRow(value)
 	if row == nil {
 		return nil, nil
@@ -76,7 +76,7 @@ func (c *current) layOut(row *schemas.Type, key *schemas.Schema) error {
 }
 
 func (c *current) rowsTable() string {
-	return quoteName(c.sink.conf.Current) + "." + quoteName(rowsPrefix+c.name)
+	return quoteName(c.sink.conf.Current) + "." + quoteName(c.rows)
 }
 
 func (c *current) view() string { return quoteName(c.sink.conf.Current) + "." + quoteName(c.name) }
@@ -89,7 +89,7 @@ func (c *current) truncations() string {
 // mutex, so within this process one goroutine does it at a time.
 func (c *current) migrate(ctx context.Context, t *table) error {
 	rows, err := c.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(c.sink.conf.Current)+
-		" AND name = "+quoteText(rowsPrefix+c.name), 1)
+		" AND name = "+quoteText(c.rows), 1)
 	if err != nil {
 		return classify(err)
 	}
@@ -156,6 +156,9 @@ func (c *current) createView(ctx context.Context, create string) error {
 	var columns []string
 	for _, col := range c.layout.columns {
 		columns = append(columns, quoteName(col.name))
+	}
+	if c.hidden {
+		return nil // the view is that of the rows in use
 	}
 	sql := create + " " + c.view() + " AS SELECT " + strings.Join(columns, ", ") + " FROM " + c.rowsTable() +
 		" FINAL WHERE _version >= (SELECT max(_version) FROM " + c.truncations() + " WHERE `table` = " + quoteText(c.name) + ")"

@@ -119,6 +119,10 @@ func tokenPrefix(b consumers.Batch) string { return fmt.Sprintf("%x", b.TopicID)
 
 // write stores rejected records of a batch that are not held.
 func (d *deadLetters) write(ctx context.Context, w *write, bad []reject) error {
+	bad, err := w.table.replay.refuse(ctx, w, bad)
+	if err != nil {
+		return err
+	}
 	if w.retry {
 		return nil
 	}

@@ -35,6 +35,9 @@ func classify(err error) error {
 	if err == nil || errors.As(err, &classed) {
 		return err
 	}
+	if until, refused := guarded(err); refused {
+		return guardedError(until, err)
+	}
 	if code, message, said := exception(err); said {
 		if f, ok := faults.Find(faults.ClickHouse, strconv.Itoa(code)); ok && f.Name != faults.ClickHouseUnknown {
 			return f.Of(err)

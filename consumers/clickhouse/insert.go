@@ -120,7 +120,7 @@ func (w *write) insert(ctx context.Context, table string, in proto.Input, record
 }
 
 func (w *write) missing(ctx context.Context, records []*kgo.Record) (int, error) {
-	held, err := w.sink.Held(ctx, w.batch.Partition, w.batch.Range)
+	held, err := w.sink.heldIn(ctx, w.table, w.batch.Partition, w.batch.Range)
 	if err != nil {
 		return 0, err
 	}

@@ -27,6 +27,8 @@ type meta struct {
 	Schema     string `json:"schema"`     // Avro, as merged from all writers so far
 	// Tombstones tells that records without a value have been stored, so that every scalar column can be NULL.
 	Tombstones bool `json:"tombstones,omitempty"`
+	// Replay is how a replay made the table.
+	Replay *replayPlan `json:"replay,omitempty"`
 }
 
 // layout is how the table's rows lie.
@@ -47,6 +49,8 @@ type table struct {
 	sink  *Sink
 	topic string
 	name  string
+	// replay is set in a table that a replay builds beside the one people query.
+	replay *hidden
 
 	mu   sync.Mutex // guards what follows, and lets one goroutine at a time change the table
 	seen bool       // the table was there in the life of this process
@@ -203,7 +207,7 @@ func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas
 	if old == nil || old.layout.schema.String() != l.schema.String() || old.layout.tombstones != l.tombstones {
 		old = nil
 	}
-	st := &tableState{layout: l, limits: limitsOf(l), changes: (&current{after: -1, before: -1}).findRow(l.schema) != nil, decoders: map[int]*schemas.Decoder{}, prefix: fmt.Sprintf("%s.%d", t.meta.TopicID, t.meta.Generation)}
+	st := &tableState{layout: l, limits: limitsOf(l), changes: (&current{after: -1, before: -1}).findRow(l.schema) != nil, decoders: map[int]*schemas.Decoder{}, prefix: t.meta.tokenPrefix()}
 	if old != nil {
 		st.layout, st.limits, st.current = old.layout, old.limits, old.current
 		for id, d := range old.decoders {
@@ -231,12 +235,13 @@ func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas
 }
 
 func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error {
-	m := &meta{Topic: t.topic, TopicID: hex.EncodeToString(b.TopicID[:]), Generation: 1, Schema: l.schema.String(), Tombstones: l.tombstones}
+	m := &meta{Topic: t.topic, TopicID: hex.EncodeToString(b.TopicID[:]), Generation: t.replay.generation(), Schema: l.schema.String(), Tombstones: l.tombstones, Replay: t.replay.planned()}
 	var sql strings.Builder
 	sql.WriteString("CREATE TABLE IF NOT EXISTS " + t.fullName() + " (\n" + systemColumns("DEFAULT "+quoteText(t.topic)))
 	for _, c := range l.columns {
 		sql.WriteString(",\n" + quoteName(c.name) + " " + c.typ)
 	}
+	sql.WriteString(",\n" + m.generationConstraint())
 	settings, err := t.sink.tableSettings(ctx)
 	if err != nil {
 		return err

@@ -49,12 +49,18 @@ func (s *Sink) Write(ctx context.Context, b consumers.Batch) (consumers.Written,
 	if err != nil {
 		return consumers.Written{}, err
 	}
+	return s.writeTo(ctx, t, b)
+}
+
+// writeTo stores a batch in a table of its topic.
+func (s *Sink) writeTo(ctx context.Context, t *table, b consumers.Batch) (consumers.Written, error) {
 	w := &write{sink: s, table: t, batch: b, apart: map[int]bool{}}
 	if err := w.run(ctx); err != nil {
 		b.Rejects.Give(w.taken)
-		if isStale(err) {
+		if _, refused := guarded(err); refused || isStale(err) {
 			t.forget()
 			s.dead.forget()
+			s.afterRefusal(ctx, b.Topic, err)
 		}
 		return consumers.Written{}, classify(err)
 	}

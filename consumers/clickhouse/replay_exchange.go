@@ -1,0 +1,309 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"adventureworks.example/extract/consumers"
+)
+
+// errLate says that an exchange would take longer than the writers may wait.
+var errLate = errors.New("the exchange took longer than the writers may wait")
+
+// exchange puts the new tables in the place of those in use, when they hold the same.
+func (r *replay) exchange(ctx context.Context) error {
+	if r.gens.raw == nil {
+		return r.putInPlace(ctx)
+	}
+	if err := r.persist(ctx, "compare", r.settle); err != nil {
+		return err
+	}
+	if err := r.verdict(r.mark.found); err != nil {
+		return err
+	}
+	if err := r.persist(ctx, "compare", r.compareCurrent); err != nil {
+		return err
+	}
+	for lease, tries := r.o.Lease, 0; ; lease, tries = 2*lease, tries+1 {
+		err := r.exchangeWithin(ctx, lease)
+		if !errors.Is(err, errLate) || tries == 5 {
+			return err
+		}
+		r.tell("exchange", err.Error())
+		if err := r.readRounds(ctx); err != nil {
+			return err
+		}
+		if err := r.persist(ctx, "compare", r.settle); err != nil {
+			return err
+		}
+	}
+}
+
+// exchangeWithin keeps the writers out of the table in use, reads and compares what is left, and exchanges. Whatever goes wrong, the fence is
+// lifted, unless the process dies: then its time ends.
+func (r *replay) exchangeWithin(ctx context.Context, lease time.Duration) (err error) {
+	began := time.Now()
+	now, err := r.now(ctx)
+	if err != nil {
+		return err
+	}
+	until := now + int64(lease/time.Second) + 1
+	deadline := began.Add(lease)
+	if err := r.at("fence"); err != nil {
+		return err
+	}
+	fence := "ALTER TABLE " + r.inUse() + " ADD CONSTRAINT IF NOT EXISTS " + quoteName(fenceName(until)) + " CHECK 0"
+	if err := r.persist(ctx, "fence", func(ctx context.Context) error { return r.exec(ctx, fence) }); err != nil {
+		return fmt.Errorf("fence table %s: %w", r.inUse(), err)
+	}
+	tried := false
+	defer func() {
+		r.report.Fenced += time.Since(began)
+		if err != nil {
+			err = errors.Join(err, r.giveUp(ctx, until, tried))
+		}
+	}()
+	fenced, cancel := context.WithDeadlineCause(ctx, deadline, errLate)
+	defer cancel()
+	err = r.finish(fenced)
+	if ctx.Err() == nil && fenced.Err() != nil {
+		return errLate
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.at("swap"); err != nil {
+		return err
+	}
+	tried = true
+	return r.swap(ctx, deadline)
+}
+
+// giveUp lifts the replay's own fence. An exchange that was asked for and not seen to be done may still come about, until its tables have
+// other names.
+func (r *replay) giveUp(ctx context.Context, until int64, tried bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if tried {
+		return r.liftFence(ctx, r.o.Topic, until)
+	}
+	return r.dropFence(ctx, r.inUse(), until)
+}
+
+// finish makes the new tables equal to those in use, in which nothing is written any more.
+func (r *replay) finish(ctx context.Context) error {
+	if err := r.at("drain"); err != nil {
+		return err
+	}
+	if err := r.drain(ctx, r.gens.name); err != nil {
+		return err
+	}
+	if err := r.at("read the rest"); err != nil {
+		return err
+	}
+	_, todo, err := r.behind(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.readOn(ctx, "exchange", todo); err != nil {
+		return err
+	}
+	state, err := r.stateBelow(ctx, r.mark.ends)
+	if err != nil {
+		return err
+	}
+	if state != r.mark.state {
+		return errLate // somebody has changed old rows: everything is compared again
+	}
+	rest := map[int32]consumers.Range{}
+	for n, end := range r.done {
+		rest[n] = consumers.Range{Start: r.mark.ends[n], End: end}
+	}
+	if err := r.at("compare the rest"); err != nil {
+		return err
+	}
+	d, err := r.compareRanges(ctx, rest)
+	if err != nil {
+		return err
+	}
+	d.add(r.mark.found)
+	r.report.Same, r.report.Restored, r.report.Twice, r.report.Different = d.same, d.restored, d.twice, d.different
+	if err := r.verdict(d); err != nil {
+		return err
+	}
+	if err := r.nothingLeft(ctx); err != nil {
+		return err
+	}
+	return r.buryRefused(ctx)
+}
+
+// nothingLeft sees to it that the table in use has no row beyond what was read and compared, as in a partition that was added meanwhile.
+func (r *replay) nothingLeft(ctx context.Context) error {
+	n, err := r.ints(ctx, "SELECT toInt64(count()) FROM "+r.inUse()+" WHERE NOT ("+whereBelow(r.done)+")")
+	if err != nil {
+		return err
+	}
+	if n[0] > 0 {
+		return fmt.Errorf("%w: %d rows are beyond what was read, perhaps of partitions that were added meanwhile; run the replay again", errDiffers, n[0])
+	}
+	return nil
+}
+
+// drain waits until inserts that began before end. One that takes long, as that of a process which is stopped, is cancelled: its writer tries
+// again, and is refused.
+func (r *replay) drain(ctx context.Context, tables ...string) error {
+	var match []string
+	for _, t := range tables {
+		match = append(match, "match(query, "+quoteText("(^|[^A-Za-z0-9_~])"+regexp.QuoteMeta(t)+"([^A-Za-z0-9_~]|$)")+")")
+	}
+	which := "FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush') AND query_id != queryID() AND (" + strings.Join(match, " OR ") + ")"
+	const patience = 2 * time.Second
+	for began := time.Now(); ; {
+		rows, err := r.texts(ctx, "SELECT query_id "+which, 1)
+		if err != nil {
+			return classify(fmt.Errorf("look for inserts under way: %w", err))
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		if time.Since(began) > patience {
+			for _, row := range rows {
+				if err := r.exec(ctx, "KILL QUERY WHERE query_id = "+quoteText(row[0])+" ASYNC"); err != nil {
+					return fmt.Errorf("cancel an insert that began before the exchange: %w", err)
+				}
+			}
+		}
+		r.tell("exchange", fmt.Sprintf("waits for %d inserts that began before", len(rows)))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// swap exchanges the tables, those of the current rows first: whoever writes to the new raw table must find the new current rows. A
+// statement that fails may have been carried out, so what is in use tells whether it was.
+func (r *replay) swap(ctx context.Context, deadline time.Time) error {
+	pairs := []string{r.inUse() + " AND " + r.table.fullName()}
+	if r.table.hasCurrent() {
+		pairs = append([]string{r.currentInUse() + " AND " + quoteName(r.conf.Current) + "." + quoteName(rowsPrefix+r.table.name)}, pairs...)
+	}
+	for {
+		g, err := r.generations(ctx, r.o.Topic)
+		if err == nil && g.raw != nil && g.raw.Generation >= r.report.Generation {
+			return nil
+		}
+		if err == nil {
+			if time.Now().After(deadline) {
+				return errLate
+			}
+			if err = r.exec(ctx, "EXCHANGE TABLES "+strings.Join(pairs, ", ")); isMissing(err) {
+				return errTaken
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		if consumers.Classify(err) != consumers.Retry {
+			return fmt.Errorf("exchange the tables: %w", err)
+		}
+		r.tell("exchange", err.Error())
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (t *table) hasCurrent() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state != nil && t.state.current != nil
+}
+
+// putInPlace gives the new tables the names of the missing ones. Nobody can write to a table that is not there, so there is nothing to wait for.
+func (r *replay) putInPlace(ctx context.Context) error {
+	if err := r.at("swap"); err != nil {
+		return err
+	}
+	if r.table.hasCurrent() {
+		rows := rowsPrefix + r.table.name
+		var err error
+		if r.gens.current == nil {
+			err = r.rename(ctx, r.conf.Current, rows, rowsPrefix+r.gens.name)
+		} else {
+			err = r.exec(ctx, "EXCHANGE TABLES "+r.currentInUse()+" AND "+quoteName(r.conf.Current)+"."+quoteName(rows))
+		}
+		if err != nil {
+			return fmt.Errorf("put table %s in place: %w", rows, err)
+		}
+	}
+	if err := r.rename(ctx, r.conf.Raw, r.table.name, r.gens.name); err != nil {
+		return fmt.Errorf("put table %s in place: %w", r.table.name, err)
+	}
+	return nil
+}
+
+// keep gives the older tables the names under which they are kept, and shows the columns of the new current rows.
+func (r *replay) keep(ctx context.Context) error {
+	if t, err := r.Sink.table(r.o.Topic); err == nil {
+		t.forget()
+	}
+	var err error
+	if r.gens, err = r.generations(ctx, r.o.Topic); err != nil {
+		return err
+	}
+	if err := r.keepOld(ctx); err != nil {
+		return err
+	}
+	r.table.mu.Lock()
+	st := r.table.state
+	r.table.mu.Unlock()
+	if st != nil && st.current != nil {
+		shown := *st.current
+		shown.hidden, shown.rows = false, rowsPrefix+r.gens.name
+		if err := shown.createView(ctx, "CREATE OR REPLACE VIEW"); err != nil {
+			return err
+		}
+	}
+	rows, err := r.ints(ctx, "SELECT toInt64(count()) FROM "+r.inUse())
+	if err != nil {
+		return classify(err)
+	}
+	r.report.Rows = rows[0]
+	r.report.Old, err = r.Generations(ctx, r.o.Topic)
+	for _, o := range r.report.Old {
+		if o.Database == r.conf.Raw && o.Generation == r.report.Generation-1 {
+			r.report.Before = o.Rows
+		}
+	}
+	return err
+}
+
+// keepOld names older tables that still have the name of a table being built.
+func (r *replay) keepOld(ctx context.Context) error {
+	for _, o := range r.gens.others {
+		if o.Building || !strings.Contains(o.Table, newMark) && !o.aside() {
+			continue
+		}
+		kept := fmt.Sprintf("%s~%d", o.base(), o.Generation)
+		if err := r.rename(ctx, o.Database, o.Table, kept); err != nil && !isMissing(err) {
+			return fmt.Errorf("keep table %s.%s as %s: %w", o.Database, o.Table, kept, err)
+		}
+	}
+	return nil
+}
+
+// refresh makes the dataset anew.
+func (r *replay) refresh(ctx context.Context) error {
+	return r.persist(ctx, "refresh", r.Refresh)
+}
