@@ -102,7 +102,7 @@ func TestRecognizeFile(t *testing.T) {
 		err  error
 		want Name
 	}{
-		{missing, FileMissing}, {os.ErrPermission, FileRefused}, {&os.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, FilesFull},
+		{missing, ""}, {os.ErrPermission, FileRefused}, {&os.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, FilesFull},
 		{syscall.EROFS, FileRefused}, {syscall.EMFILE, "files-too-many-open"}, {io.EOF, ""},
 	} {
 		if f, _ := Known(RecognizeFile(fmt.Errorf("wrapped: %w", c.err))); f.Name != c.want {

@@ -63,7 +63,7 @@ func RecognizeKafka(err error) error {
 	return err
 }
 
-// RecognizeFile is Recognize for an error of a call to the file system.
+// RecognizeFile is Recognize for an error of a call to the file system. A file that is not there is not known: mostly it has been put away.
 func RecognizeFile(err error) error {
 	if err == nil {
 		return nil
@@ -77,10 +77,7 @@ func RecognizeFile(err error) error {
 			return f.Of(err)
 		}
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return FileMissing.Of(err)
-	case errors.Is(err, fs.ErrPermission):
+	if errors.Is(err, fs.ErrPermission) {
 		return FileRefused.Of(err)
 	}
 	return err

@@ -33,7 +33,7 @@ func explain(err error) error {
 			return faults.KafkaFenced.Of(err)
 		}
 	}
-	return faults.Recognize(err)
+	return faults.RecognizeFile(faults.Recognize(err)) // what is left is of the source itself, which may read files
 }
 
 // isFencing tells whether Kafka refused because of the transactional id's epoch. Another process may have taken the id, or the broker may

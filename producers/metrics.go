@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"adventureworks.example/extract/faults"
 )
 
 // Metrics are the counters of all sources of one process.
@@ -38,6 +40,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(m.rows, m.records, m.bytes, m.transactions, m.errors, m.stage, m.committed)
 	}
 	return m
+}
+
+// failed counts an error.
+func (m *Metrics) failed(source string, err error, class Class) {
+	f, _ := faults.Known(err)
+	m.errors.WithLabelValues(source, string(class), string(f.Place), string(f.Name)).Inc()
 }
 
 func (m *Metrics) took(source, stage string, since time.Time) {

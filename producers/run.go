@@ -89,8 +89,7 @@ func again(ctx context.Context, o Options, commits *int64, attempt func(context.
 }
 
 func fail(o Options, err error, class Class, state State) {
-	f, _ := faults.Known(err)
-	o.Metrics.errors.WithLabelValues(o.Source, string(class), string(f.Place), string(f.Name)).Inc()
+	o.Metrics.failed(o.Source, err, class)
 	o.Status.failed(err, class)
 	o.Status.state(o.Source, state)
 }
@@ -122,6 +121,7 @@ func (r *runner) runClient(ctx, work context.Context, cl *kgo.Client, id string)
 		return faults.RecognizeKafka(err)
 	}
 	t := newTarget(r.o, cl)
+	defer t.forgetWaits()
 	if err := t.prepare(ctx); err != nil {
 		return faults.RecognizeKafka(err)
 	}

@@ -21,6 +21,7 @@ type target struct {
 	admin    *kadm.Client // over the producer's own client, which closes it
 	progress progressIDs
 	letters  int // schema id of the dead letters
+	waits    waits
 
 	mu     sync.Mutex
 	topics map[string]*topicState // by topic

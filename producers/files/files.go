@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 )
 
@@ -41,9 +42,12 @@ type Source struct {
 	alarm   *alarm // nil until Open
 	ignored map[string]generation
 	told    map[string]bool // by path and reason: said once
-	queue   []found
-	job     *job
-	pending int // files that the last scan saw and that are not complete
+	// unreadable are the files that the last scan could not look into; reporter is told, where the target is one.
+	unreadable map[string]error
+	reporter   producers.Reporter
+	queue      []found
+	job        *job
+	pending    int // files that the last scan saw and that are not complete
 
 	lastScan time.Time     // when it ended
 	tookScan time.Duration // how long it took
@@ -81,7 +85,11 @@ func New(c Config, base string, log *slog.Logger) (*Source, error) {
 	}
 	root, err := os.OpenRoot(folder)
 	if err != nil {
-		return nil, &producers.Error{Class: producers.Pause, Err: fmt.Errorf("open folder: %w", err), Remedy: "make the folder, or correct `folder` in the configuration"}
+		err = faults.RecognizeFile(fmt.Errorf("open folder: %w", err))
+		if _, known := faults.Known(err); !known {
+			err = faults.FileMissing.With(err, "make the folder, or correct `folder` in the configuration")
+		}
+		return nil, err
 	}
 	s := &Source{
 		reader:  reader{config: c, root: root, datasets: datasets, batchBytes: batchBytes, batchRecords: batchRecords},
@@ -112,6 +120,7 @@ func (s *Source) Open(ctx context.Context, target producers.Target, positions ma
 	if err := s.reader.open(ctx, target); err != nil {
 		return err
 	}
+	s.reporter, _ = target.(producers.Reporter)
 	if err := s.Remember(positions); err != nil {
 		return err
 	}

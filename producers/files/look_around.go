@@ -3,17 +3,26 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"time"
+
+	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/producers"
 )
 
 // lookAround scans the folder for files to read.
 func (s *Source) lookAround(ctx context.Context) error {
 	started := time.Now()
+	if err := s.checkFolder(); err != nil {
+		return err
+	}
 	all, err := s.scanner.scan(".")
 	if err != nil {
 		return err
 	}
+	unreadable := map[string]error{}
 	s.pending, s.again = 0, s.config.ScanEvery
 	rests := s.judge.rests
 	s.judge.rests = make(map[string]rest)
@@ -31,7 +40,7 @@ func (s *Source) lookAround(ctx context.Context) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			s.tellOnce(f.path, err.Error()) // not readable now; the next scan asks again
+			unreadable[f.path] = err // now; the next scan asks again
 		case ok:
 			s.queue = append(s.queue, f)
 		default:
@@ -44,9 +53,46 @@ func (s *Source) lookAround(ctx context.Context) error {
 			return err
 		}
 	}
+	s.tell(unreadable)
 	s.lastScan = time.Now()
 	s.tookScan = s.lastScan.Sub(started)
 	return nil
+}
+
+// checkFolder sees that the folder is the one that was opened: one that was removed, moved or mounted over is opened anew by the next attempt.
+func (s *Source) checkFolder() error {
+	now, err := os.Stat(s.root.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		return faults.FileMissing.With(fmt.Errorf("look at the folder: %w", err), "make the folder, or correct `folder` in the configuration")
+	}
+	if err != nil {
+		return fmt.Errorf("look at the folder: %w", err)
+	}
+	opened, err := s.root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("look at the folder: %w", err)
+	}
+	if !os.SameFile(now, opened) {
+		return &producers.Error{Class: producers.Retry, Err: fmt.Errorf("folder %s is another one now", s.root.Name())}
+	}
+	return nil
+}
+
+// tell says which files wait to be readable, and which do no more.
+func (s *Source) tell(unreadable map[string]error) {
+	for path := range s.unreadable {
+		if unreadable[path] == nil && s.reporter != nil {
+			s.reporter.Waits(path, nil)
+		}
+	}
+	for path, err := range unreadable {
+		if s.reporter != nil {
+			s.reporter.Waits(path, fmt.Errorf("file %q is not read: %w", path, err))
+		} else {
+			s.tellOnce(path, err.Error())
+		}
+	}
+	s.unreadable = unreadable
 }
 
 // settled tells whether there is nothing to do about a file; a move that is due is made.

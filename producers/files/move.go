@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/faults"
 )
 
 // reportName is the path of the report beside a file in failed/. A name that would be too long for the file system is cut.
@@ -36,8 +36,11 @@ func (s *Source) finish(p position) error {
 	if err == nil {
 		return nil
 	}
-	return &producers.Error{Class: producers.Pause, Err: fmt.Errorf("put file %q away: %w", p.path, err),
-		Remedy: "let this program write in the folder and everything below it, and leave room on its disk"}
+	err = faults.RecognizeFile(fmt.Errorf("put file %q away: %w", p.path, err))
+	if _, known := faults.Known(err); !known {
+		err = faults.FileRefused.With(err, "let this program write in the folder and everything below it, and leave room on its disk")
+	}
+	return err
 }
 
 func (s *Source) putAway(p position) error {

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"adventureworks.example/extract/faults"
 )
 
 // object is one file of a lake as a listing shows it. ETag changes whenever its content does.
@@ -50,7 +52,9 @@ var _ store = folder{}
 
 func (f folder) List(ctx context.Context, prefix string, each func(object) error) error {
 	start := filepath.Join(f.root, filepath.FromSlash(prefix))
-	if _, err := os.Stat(f.root); err != nil {
+	if _, err := os.Stat(f.root); errors.Is(err, fs.ErrNotExist) {
+		return faults.FileMissing.With(fmt.Errorf("list the lake: %w", err), "make the folder, or correct `folder` in the configuration")
+	} else if err != nil {
 		return fmt.Errorf("list the lake: %w", err)
 	}
 	return filepath.WalkDir(start, func(path string, d fs.DirEntry, err error) error {
