@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -47,6 +48,9 @@ var sinkCalls = []struct {
 	{"insert filled", regexp.MustCompile("INSERT INTO `?current.* `?_unknown`?\\)")},
 	{"insert current", regexp.MustCompile("INSERT INTO `?current")},
 }
+
+// sometimes are the calls that come when they come: an audit's, and those of a process that finds the schema as it needs it.
+var sometimes = []string{"count for the audit", "count rejected for the audit", "look for raw", "describe view"}
 
 // The client's packets of the native protocol begin with their kind, as the server's do (src/Core/Protocol.h of ClickHouse).
 const (
@@ -149,7 +153,9 @@ func TestConformance(t *testing.T) {
 		h.Thin = 4
 	}
 	for _, c := range sinkCalls {
-		h.Calls = append(h.Calls, c.name)
+		if !slices.Contains(sometimes, c.name) {
+			h.Calls = append(h.Calls, c.name)
+		}
 	}
 	sinktest.Run(t, h)
 }
