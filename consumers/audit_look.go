@@ -3,11 +3,13 @@ package consumers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -32,7 +34,7 @@ func Look(ctx context.Context, o LookOptions) ([]Finding, error) {
 	defer cl.Close()
 	l := looker{kafka: o.Kafka, adm: kadm.NewClient(cl), sink: o.Sink, full: o.Full}
 	committed, err := l.adm.FetchOffsets(ctx, o.Group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("fetch offsets of group %s: %w", o.Group, err)
 	}
 	var sights []sight

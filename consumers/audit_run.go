@@ -73,11 +73,12 @@ func (r *runner) audit(ctx context.Context) time.Duration {
 	return time.Hour
 }
 
-// sights are the partitions as they are now. Whatever is below a position is written, so what is being written meanwhile is of no matter.
+// sights are the partitions as they are now. Whatever is below a position is written, so what is being written meanwhile is of no matter. What is
+// being read again is left for later, unless it waits for a repair: its table may have been dropped.
 func (r *runner) sights() []sight {
 	var all []sight
 	for _, p := range r.parts {
-		if len(p.again) == 0 && len(p.todo) == 0 && p.tally.below == p.position {
+		if len(p.todo) == 0 && (p.tally.below == p.position || p.parked) {
 			all = append(all, sight{Partition: p.Partition, tally: p.tally, p: p, marks: slices.Clone(p.marks)})
 		}
 	}
@@ -154,17 +155,24 @@ func (r *runner) heed(f *Finding, asked bool, now time.Time) {
 		}
 		p.mark(tally{true, f.Expected, f.counted.below})
 	}
-	again := f.Missing > f.Lost && (asked || !r.o.Audit.Only && f.Verdict != Dropped && r.mayRepair(p, now))
-	if again {
-		if f.Verdict == Dropped {
-			r.o.Sink.(Auditor).Recreate(p.Topic)
-		}
-		p.todo, f.Again = f.MissingAt, true
-		if p.parked {
-			p.until = now
-		}
+	if f.Missing > f.Lost {
+		r.mend(p, f, asked, now)
 	}
 	r.publishFinding(p, f, now)
+}
+
+// mend has what is missing read again, where that may be and is not being done.
+func (r *runner) mend(p *part, f *Finding, asked bool, now time.Time) {
+	f.Again = len(p.again) > 0
+	if asked && f.Verdict == Dropped {
+		r.o.Sink.(Auditor).Recreate(p.Topic)
+	}
+	if !f.Again && (asked || !r.o.Audit.Only && f.Verdict != Dropped && r.mayRepair(p, now)) {
+		p.todo, f.Again = f.MissingAt, true
+	}
+	if asked && p.parked {
+		p.until = now
+	}
 }
 
 // mayRepair tells whether a partition may be repaired again without anybody asking, and notes that it was.

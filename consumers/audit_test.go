@@ -202,3 +202,31 @@ func TestAskIsAnsweredAtTheEnd(t *testing.T) {
 		t.Errorf("no audits are asked for through %s", text)
 	}
 }
+
+// What was polled before the client was told to go on elsewhere is dropped, though its offsets lie behind where it is to go on.
+func TestWhatWasPolledBeforeASeekIsDropped(t *testing.T) {
+	r := newRunner(Options{})
+	var err error
+	if r.cl, err = kgo.NewClient(); err != nil {
+		t.Fatal(err)
+	}
+	defer r.cl.Close()
+	p := &part{Partition: Partition{Topic: "t"}, position: 50, next: 80, buf: recordsAt(60, 70), bufBytes: 2 * recordOverhead}
+	r.parts[p.key()], r.buffered = p, p.bufBytes
+	before := r.seeks
+	r.seek(p)
+	if len(p.buf) > 0 || p.next != 50 || r.buffered != 0 {
+		t.Errorf("after the seek: %+v", p)
+	}
+	fetched := func(seeks int64, offsets ...int64) polled {
+		return polled{kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "t", Partitions: []kgo.FetchPartition{{Records: recordsAt(offsets...)}}}}}}, seeks}
+	}
+	for _, f := range []polled{fetched(before, 80, 81), fetched(before, 50, 51)} {
+		if err := r.take(f); err != nil || len(p.buf) > 0 || p.next != 50 {
+			t.Errorf("a poll of before the seek was taken: %+v, %v", p, err)
+		}
+	}
+	if err := r.take(fetched(r.seeks, 50, 52)); err != nil || len(p.buf) != 2 || p.next != 53 {
+		t.Errorf("a poll of after the seek was not taken: %+v, %v", p, err)
+	}
+}

@@ -104,7 +104,7 @@ type DatasetConfig struct {
 
 // AuditConfig is how the consumer compares the tables with what it has committed.
 type AuditConfig struct {
-	Every  *time.Duration `yaml:"every"`  // a minute when it is not given; 0 for never
+	Every  *time.Duration `yaml:"every"`  // a minute when it is not given; 0s for never
 	Repair *bool          `yaml:"repair"` // fetch what is missing without being asked; true when it is not given
 }
 

@@ -147,3 +147,30 @@ func (f *flow) damageText(sql, topic string) string {
 	part := f.one("SELECT name FROM system.parts WHERE active AND database = %s AND table = %s ORDER BY rows LIMIT 1", quoteText(f.conf.Raw), quoteText(name))
 	return strings.NewReplacer("%s", quoteName(f.conf.Raw)+"."+quoteName(name), "%part", part, "%dead", f.dead.fullName(), "%topic", topic).Replace(sql)
 }
+
+// A table that is dropped while no consumer runs is not made again by the next one, which says so; it is when somebody asks.
+func TestDroppedTableIsMadeAgainAfterARestart(t *testing.T) {
+	f := newFlow(newBench(t))
+	topic := f.topic("gone", 2)
+	committed := int64(f.transact(topic, 0, 100))
+	all := func() bool { n, rows := f.held(topic); return n == committed && rows == n }
+	stop := f.run(nil)
+	f.wait(all, "the records")
+	f.wait(func() bool {
+		all, err := f.look(t.Context(), topic)
+		return err == nil && total(all).Expected == committed
+	}, "the commit")
+	stop()
+	f.do("DROP TABLE %s SYNC", topic)
+	f.Close()
+	var err error
+	if f.Sink, err = Open(t.Context(), f.conf, f.registry); err != nil {
+		t.Fatal(err)
+	}
+	asked := consumers.NewAudits()
+	f.run(func(o *consumers.Options) { o.Audit = consumers.AuditOptions{Every: auditTick, Asked: asked} })
+	f.wait(func() bool { return total(f.ask(asked, false, topic, 2)).Verdict == consumers.Dropped }, "an audit that says that it was dropped")
+	f.wait(func() bool { return f.topicStatus(topic).Err != "" }, "the status to say so")
+	f.ask(asked, true, topic, 2)
+	f.wait(all, "the records again")
+}
