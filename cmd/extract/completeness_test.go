@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -46,6 +47,46 @@ func TestJudgeNamesEveryKindOfGap(t *testing.T) {
 				t.Errorf("gaps %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// A row that the producer rejected and a retry produced counts as stored, also where the source still has it as it was.
+func TestRetriedRowsCountAsStored(t *testing.T) {
+	fixed := digest("row 3, corrected")
+	start := completeness{Source: "files", Dataset: "reviews", Held: 4, RejectedAtSource: 2, Produced: 3, Stored: 3, Rejected: 2,
+		HeldDigest: digest("row 1", "row 2"), StoredDigest: digest("row 1", "row 2", "row 3, corrected")}
+	corrected := producers.Closing{State: producers.LetterRetried, Source: "files", Dataset: "reviews", Produced: true, Corrected: true, Digest: fixed.String()}
+	mended := corrected // by a change of the schema file: the source no longer rejects it
+	mended.Corrected, mended.Digest = false, ""
+	for name, c := range map[string]struct {
+		edit     func(*completeness)
+		closings map[string]producers.Closing
+		want     string
+		rejected int64
+	}{
+		"corrected": {func(*completeness) {}, map[string]producers.Closing{"a": corrected}, "", 1},
+		"mended":    {func(c *completeness) { c.RejectedAtSource = 1; c.HeldDigest.Sum(fixed) }, map[string]producers.Closing{"a": mended}, "", 1},
+		"not yet":   {func(*completeness) {}, nil, "1 more rows are produced than the source holds", 2},
+		"discarded": {func(c *completeness) { c.Produced, c.Stored, c.StoredDigest = 2, 2, c.HeldDigest },
+			map[string]producers.Closing{"a": {State: producers.LetterDiscarded, Source: "files", Dataset: "reviews"}}, "", 2},
+		"of another dataset": {func(*completeness) {}, map[string]producers.Closing{"a": {State: producers.LetterRetried, Source: "files", Dataset: "photos", Produced: true}}, "more rows are produced", 2},
+		"of the consumer":    {func(*completeness) {}, map[string]producers.Closing{"a": {State: producers.LetterRetried, Source: "files", Dataset: "reviews"}}, "more rows are produced", 2},
+		"another row":        {func(c *completeness) { c.StoredDigest = digest("row 1", "row 2", "row 4") }, map[string]producers.Closing{"a": corrected}, "the rows differ", 1},
+	} {
+		got := start
+		c.edit(&got)
+		if err := got.retried(c.closings); err != nil {
+			t.Fatal(err)
+		}
+		got.judge()
+		if gaps := strings.Join(got.Gaps, "; "); (c.want == "") != (gaps == "") || !strings.Contains(gaps, c.want) || got.Rejected != c.rejected {
+			t.Errorf("%s: gaps %q, want %q; %d rejected, want %d", name, gaps, c.want, got.Rejected, c.rejected)
+		}
+	}
+	broken := corrected
+	broken.Digest = "12"
+	if err := start.retried(map[string]producers.Closing{"a": broken}); err == nil {
+		t.Error("a digest of two digits is read")
 	}
 }
 

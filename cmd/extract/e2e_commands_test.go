@@ -25,6 +25,8 @@ func TestDemoAnswersAndBears(t *testing.T) {
 	mustBeComplete(t, dir)
 	t.Run("commands", func(t *testing.T) { testCommands(t, dir) })
 	t.Run("a bad row", func(t *testing.T) { testBadRow(t, dir) })
+	t.Run("dead letters", func(t *testing.T) { testDeadLetters(t, dir) })
+	t.Run("a burst of bad rows", func(t *testing.T) { testBurst(t, dir) })
 	t.Run("a file written slowly", func(t *testing.T) { testSlowFile(t, dir, demo) })
 	t.Run("a truncated object", func(t *testing.T) { testTruncatedObject(t, dir) })
 	t.Run("a table that is gone", func(t *testing.T) { testMissingTable(t, dir) })

@@ -12,8 +12,8 @@ import (
 )
 
 // defaultMaxRejected is for sources and topics of which the configuration says nothing: a feed that is right loses a row now and then, one that is wrong
-// loses thousands at once.
-const defaultMaxRejected = 1000
+// loses them by the ten thousand. It is more than files.max_bad_rows, so that a single bad file goes to failed/ and stops nothing.
+const defaultMaxRejected = 10_000
 
 // maxRejected is how many rows may go to the dead letters within a minute: `500 per minute` or `unlimited`. The zero value is the default.
 type maxRejected struct {
