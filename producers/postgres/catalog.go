@@ -47,8 +47,11 @@ func (s *Source) listEntries(ctx context.Context, conn *pgconn.PgConn) ([]*entry
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	var out []*entry
+	s.unwanted = nil
 	for _, r := range rows {
-		if s.config.wants(r[1], r[2]) {
+		if !s.config.wants(r[1], r[2]) {
+			s.unwanted = append(s.unwanted, schemas.Name(r[1])+"."+schemas.Name(r[2]))
+		} else {
 			out = append(out, &entry{oid: parseOID(r[0]), schema: r[1], name: r[2], partitioned: r[3] == "t", identity: r[4] == "t",
 				selectable: r[5] == "t", usable: r[6] == "t"})
 		}

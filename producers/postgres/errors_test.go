@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -56,11 +57,13 @@ func (s *said) lines(text string) (all []string) {
 }
 
 // watch runs a source that pauses shortly.
-func (s *stack) watch(c Config) *watched {
+func (s *stack) watch(c Config) *watched { return s.watchWith(c, s.reg) }
+
+func (s *stack) watchWith(c Config, registry producers.Registry) *watched {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &watched{running: &running{s: s, cancel: cancel, done: make(chan struct{})}}
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	o := producers.Options{Kafka: s.clientOptions(), Registry: s.reg, Prefix: s.prefix, Source: "sql", Log: log, Status: &w.status,
+	o := producers.Options{Kafka: s.clientOptions(), Registry: registry, Prefix: s.prefix, Source: "sql", Log: log, Status: &w.status,
 		Topics:  producers.TopicConfig{Partitions: 3, ReplicationFactor: 1},
 		Backoff: producers.Backoff{Min: 50 * time.Millisecond, Max: 200 * time.Millisecond, Pause: 200 * time.Millisecond},
 		New: func(context.Context) (producers.Source, error) {
@@ -305,6 +308,88 @@ func TestPublicationThatWasDropped(t *testing.T) {
 					t.Errorf("Run: %v, without %q", err, text)
 				}
 			}
+		})
+	}
+}
+
+// A table that is taken out of the configuration and back in is copied again: what was changed meanwhile is not missed.
+func TestTableThatIsTakenBackIsCopiedAgain(t *testing.T) {
+	s := newStack(t)
+	s.exec("create table a (id int primary key, v text); create table b (id int primary key); insert into a values (1, 'x'), (2, 'y')")
+	c := s.config()
+	r := s.run(c)
+	s.same("a")
+	r.stop()
+	out := c
+	out.Exclude = []string{"public.a"}
+	r = s.run(out)
+	s.exec("delete from a where id = 1; update a set v = 'z'; insert into a values (3, 'new'); insert into b values (1)")
+	s.same("b")
+	s.exec("insert into b values (2)") // streamed, so that the position moves past what was changed
+	s.same("b")
+	r.stop()
+	r = s.run(c)
+	s.same("a")
+	s.exec("insert into a values (4, 'newer')")
+	s.same("a")
+	r.stop()
+}
+
+// A column that changes its type so that the topic cannot follow is named with both types, the place and the ways out. Each of them works.
+func TestIncompatibleColumnIsNamed(t *testing.T) {
+	for _, way := range []string{"compatibility", "exclude"} {
+		t.Run(way, func(t *testing.T) {
+			s := newStack(t)
+			address := embeddedtest.Registry(t)
+			registry, err := schemas.OpenRegistry(schemas.RegistryConfig{URLs: []string{address}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(registry.Close)
+			s.exec("create table a (id int primary key, price numeric(9,2)); create table b (id int primary key); insert into a values (1, 10)")
+			c := s.config()
+			w := s.watchWith(c, registry)
+			produced := func(dataset string, n int64) func() bool {
+				return func() bool {
+					for _, d := range w.status.Snapshot().Datasets {
+						if d.Dataset == dataset {
+							return d.Produced >= n
+						}
+					}
+					return n == 0
+				}
+			}
+			s.eventually("the copy is produced", func() bool { return produced("public.a", 1)() && s.streams() })
+			s.exec("alter table a alter column price type text; insert into a values (2, 'dear')")
+			s.exec("insert into b values (1)")
+			subject := s.prefix + ".sql.public.a-value"
+			w.waits(faults.PostgresSchema, producers.Pause, "table public.a", "column price is text in Postgres now", "bytes decimal(9,2) cannot become string",
+				"at LSN ", subject, "under exclude")
+			if way == "exclude" {
+				w.stop()
+				out := c
+				out.Exclude = []string{"public.a"}
+				w = s.watchWith(out, registry)
+				s.eventually("the other table goes on", produced("public.b", 1))
+				w.stop()
+				s.exec("delete from a where id = 2; alter table a alter column price type numeric(9,2) using price::numeric")
+				w = s.watchWith(c, registry)
+				s.eventually("the table is copied again", produced("public.a", 1))
+				w.stop()
+				return
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, address+"/config/"+subject, strings.NewReader(`{"compatibility":"NONE"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil || res.StatusCode != http.StatusOK {
+				t.Fatalf("set the compatibility: %v %v", res, err)
+			}
+			res.Body.Close()
+			s.eventually("both tables go on", func() bool { return produced("public.a", 2)() && produced("public.b", 1)() })
+			w.goesOn()
+			w.stop()
 		})
 	}
 }

@@ -21,6 +21,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -57,6 +58,7 @@ type Source struct {
 	stored   string                   // the stream's position as Kafka has it at the start
 	first    bool                     // nothing of this source was ever produced
 	copied   map[string]TablePosition // by dataset
+	unwanted []string                 // datasets of the database's tables that the configuration leaves out
 	domains  map[uint32]pgType        // user-defined types, domains resolved; cached for the run
 
 	confirmed atomic.Uint64 // LSN that Commit was told last
@@ -181,8 +183,12 @@ func (s *Source) prepare(ctx context.Context, conn *pgconn.PgConn) ([]*entry, er
 // run copies what is to be copied, then streams, until ctx ends. While it streams it looks for new tables from time to time.
 func (s *Source) run(ctx context.Context, repl *pgconn.PgConn, snap *snapshot, entries []*entry) error {
 	// A position that is durable already is not written again: a transaction is what tells that the source works.
+	positions := s.forgetUnwanted()
 	if text := s.position.String(); text != s.stored {
-		if err := s.send(ctx, producers.Batch{Positions: []producers.Position{{Part: StreamPart, Text: text}}}); err != nil {
+		positions = append(positions, producers.Position{Part: StreamPart, Text: text})
+	}
+	if len(positions) > 0 {
+		if err := s.send(ctx, producers.Batch{Positions: positions}); err != nil {
 			return err
 		}
 	}
@@ -197,6 +203,19 @@ func (s *Source) run(ctx context.Context, repl *pgconn.PgConn, snap *snapshot, e
 		return err
 	}
 	return newStream(s, repl).run(ctx)
+}
+
+// forgetUnwanted forgets the copies of tables that the configuration leaves out now: their changes are passed over from here on, so that they must be copied
+// again when they are taken back.
+func (s *Source) forgetUnwanted() (positions []producers.Position) {
+	for _, dataset := range s.unwanted {
+		if _, ok := s.copied[dataset]; ok {
+			delete(s.copied, dataset)
+			positions = append(positions, producers.Position{Part: TablePart + dataset})
+			s.log.Warn("the table is left out of the configuration; it is copied again when it is taken back", "source", s.name, "dataset", dataset)
+		}
+	}
+	return positions
 }
 
 // send hands a batch to Next.
@@ -254,6 +273,9 @@ func (s *Source) Close(context.Context) error {
 // ready makes topic and schema ids of a table ready.
 func (s *Source) ready(ctx context.Context, t *table) error {
 	d, err := s.target.Dataset(ctx, t.dataset, t.plan.key, t.plan.value)
+	if refused, ok := errors.AsType[*schemas.IncompatibleError](err); ok {
+		return s.incompatible(ctx, t, refused)
+	}
 	if err != nil {
 		return fmt.Errorf("prepare dataset %s: %w", t.dataset, err)
 	}
