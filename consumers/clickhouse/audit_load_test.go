@@ -124,3 +124,55 @@ func (f *flow) lookOn(ctx context.Context) error {
 		}
 	}
 }
+
+// A repair that is killed, wherever it is, is gone on with by the next consumer, which knows by the count that was committed that it was not done. Rows
+// that come meanwhile are not kept waiting for ever, and nothing is there twice.
+func TestKilledRepairGoesOn(t *testing.T) {
+	f := newFlow(newBench(t))
+	topic := f.topic("killed", 1)
+	committed := int64(f.transact(topic, 0, 600))
+	held := func() int64 { n, _ := f.held(topic); return n }
+	start := func(asked *consumers.Audits) (kill, stop func()) {
+		var gate gate
+		stop = f.run(func(o *consumers.Options) {
+			o.Kafka = append(o.Kafka, kgo.Dialer(gate.dial), kgo.RetryTimeout(time.Second))
+			o.Limits.BatchRows, o.Limits.Grace = 15, 50*time.Millisecond
+			o.Audit = consumers.AuditOptions{Every: -1, Asked: asked}
+		})
+		return func() { gate.shut(true); stop() }, stop
+	}
+	asked := consumers.NewAudits()
+	kill, _ := start(asked)
+	expected := func(n int64) {
+		t.Helper()
+		f.wait(func() bool {
+			all, err := f.look(t.Context(), topic)
+			return err == nil && len(all) == 1 && all[0].Expected == n && all[0].Fine()
+		}, "a commit of %d records", n)
+	}
+	expected(committed)
+	for round, sql := range []string{
+		"ALTER TABLE %s DELETE WHERE _offset < 500 SETTINGS mutations_sync = 2",
+		"ALTER TABLE %s DELETE WHERE _offset % 100 < 60 SETTINGS mutations_sync = 2",
+		"ALTER TABLE %s DELETE WHERE _offset >= 300 SETTINGS mutations_sync = 2",
+	} {
+		f.do(sql, topic)
+		damaged := held()
+		f.ask(asked, true, topic, 1)
+		f.wait(func() bool { return held() > damaged }, "the beginning of repair %d", round)
+		kill()
+		n, rows := f.held(topic)
+		if t.Logf("repair %d was killed with %d of %d records to go", round, committed-n, committed-damaged); n != rows {
+			t.Errorf("repair %d, killed: %d offsets have %d rows", round, n, rows)
+		}
+		committed += int64(f.transact(topic, 1000*(round+1), 30))
+		asked = consumers.NewAudits()
+		kill, _ = start(asked)
+		f.wait(func() bool { return held() == committed }, "the records after repair %d", round)
+		if n, rows := f.held(topic); n != rows {
+			t.Errorf("after repair %d %d offsets have %d rows", round, n, rows)
+		}
+		expected(committed)
+	}
+	kill()
+}

@@ -174,3 +174,22 @@ func TestDroppedTableIsMadeAgainAfterARestart(t *testing.T) {
 	f.ask(asked, true, topic, 2)
 	f.wait(all, "the records again")
 }
+
+// Rows that are removed again and again are written again as often, although the server remembers their block each time.
+func TestRowsRemovedAgainAndAgainAreWritten(t *testing.T) {
+	b := newBench(t)
+	id := b.id("again", numbered)
+	batch := b.batch(b.records("aw.files.again", id, payload("a", 1), payload("b", 2), payload("c", 3))...)
+	b.write(batch)
+	batch.First, batch.Again = false, true
+	for round := range 4 {
+		if err := b.exec(t.Context(), "ALTER TABLE "+quoteName(b.conf.Raw)+".files_again DELETE WHERE 1 SETTINGS mutations_sync = 2"); err != nil {
+			t.Fatal(err)
+		}
+		b.write(batch)
+		b.write(batch)
+		if n := b.one("SELECT toString(count()) FROM %s.files_again", quoteName(b.conf.Raw)); n != "3" {
+			t.Errorf("removed %d times there are %s rows, want 3", round+1, n)
+		}
+	}
+}
