@@ -35,7 +35,7 @@ type Limits struct {
 	BufferBytes    int           // bytes of records read and not yet written: 32 MiB
 	FetchBytes     int32         // bytes of one fetch from one broker, compressed; one record may be larger: 4 MiB
 	Writers        int           // writes at the same time: 4
-	Pace           time.Duration // shortest time from one small write of a partition to the next: 50 ms
+	Pace           time.Duration // shortest time from one small write of a partition to the next: 75 ms
 	WriteTimeout   time.Duration // of one try to write: 60 s
 	SessionTimeout time.Duration // a member silent for so long loses its partitions: 8 s
 	Grace          time.Duration // to finish writes when the process stops or partitions are taken away: 10 s
@@ -49,7 +49,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BufferBytes, 32<<20)
 	set(&l.FetchBytes, 4<<20)
 	set(&l.Writers, 4)
-	set(&l.Pace, 50*time.Millisecond)
+	set(&l.Pace, 75*time.Millisecond)
 	set(&l.WriteTimeout, time.Minute)
 	set(&l.SessionTimeout, 8*time.Second)
 	set(&l.Grace, 10*time.Second)

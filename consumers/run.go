@@ -15,8 +15,8 @@ import (
 	"adventureworks.example/extract/faults"
 )
 
-// dirtyDelay is how long the commit of a finished range waits for the intent of the next one to go along with.
-const dirtyDelay = 100 * time.Millisecond
+// dirtyDelay is how long the commit of a finished range waits for the intent of the next one, of any partition, to go along with.
+const dirtyDelay = 250 * time.Millisecond
 
 // pollRecords bounds one poll, so that the loop is never long in one step.
 const pollRecords = 50_000
