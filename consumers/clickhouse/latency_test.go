@@ -181,3 +181,47 @@ func latencyRecords(f *flow) func(n int) []*kgo.Record {
 		return recs
 	}
 }
+
+// BenchmarkSmallWrite measures the processor time that a write of three rows costs, of plain rows (one insert) and of changes (two), the merges of its
+// parts included. The server's is what decides how many writes a second a machine can bear.
+func BenchmarkSmallWrite(b *testing.B) {
+	const topics, rows = 15, 3
+	for _, kind := range []string{"rows", "changes"} {
+		b.Run(kind, func(b *testing.B) {
+			s := newBench(b)
+			next := make([]func(i int) *kgo.Record, topics)
+			for n := range next {
+				if kind == "rows" {
+					id := s.id("flow", numbered)
+					next[n] = func(i int) *kgo.Record {
+						return s.records(fmt.Sprintf("aw.files.t%d", n), id, payload("row", int64(i)))[0]
+					}
+					continue
+				}
+				c := newChangeTopic(s, fmt.Sprintf("aw.sql.shop.t%d", n))
+				next[n] = func(i int) *kgo.Record {
+					return c.change(schemas.OpUpdate, int64(1000+i), 2, nil, &image{int32(i % 500), fmt.Sprint("value ", i), []int64{1, 2}})
+				}
+			}
+			made := 0
+			write := func() {
+				var recs []*kgo.Record
+				for range rows {
+					recs = append(recs, next[made/rows%topics](made))
+					made++
+				}
+				s.write(s.batch(recs...))
+			}
+			for range 2 * topics { // makes the tables
+				write()
+			}
+			f := &flow{bench: s}
+			client, server := cpu(), cpuOf(f)
+			for b.Loop() {
+				write()
+			}
+			b.ReportMetric(float64((cpu()-client).Microseconds())/1000/float64(b.N), "client-cpu-ms/write")
+			b.ReportMetric(float64((cpuOf(f)-server).Microseconds())/1000/float64(b.N), "server-cpu-ms/write")
+		})
+	}
+}
