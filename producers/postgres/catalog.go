@@ -26,6 +26,7 @@ type entry struct {
 	gone        bool   // it was dropped, or made again, while it was to be copied
 }
 
+// String is schema and table, as people write them.
 func (e *entry) String() string { return e.schema + "." + e.name }
 
 func (e *entry) dataset() string { return schemas.Name(e.schema) + "." + schemas.Name(e.name) }

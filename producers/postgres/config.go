@@ -34,7 +34,7 @@ type Config struct {
 	CopyWorkers int `yaml:"copy_workers"`
 	// CopyRangeBytes is up to which size, in bytes on the server's disk, a table's first copy is one Kafka transaction. A larger table that has a key is
 	// copied by ranges of its key of about that size, each a transaction: a copy that is cut short goes on at the range it was in, and none comes near the 15
-	// minutes that a broker gives a transaction. CopyRangeTime ends a range earlier on a slow server. Defaults 1 GiB and 2 minutes.
+	// minutes that a broker gives a transaction. CopyRangeTime ends a range earlier on a slow server. Defaults 256 MiB and 2 minutes.
 	CopyRangeBytes int64         `yaml:"copy_range_bytes"`
 	CopyRangeTime  time.Duration `yaml:"copy_range_time"`
 	// Heartbeat is how often the position moves while nothing of the captured tables changes, so that the server need not keep its WAL. Default 10s.
@@ -66,7 +66,7 @@ func (c Config) withDefaults(source string) Config {
 		c.Tables = []string{"*.*"}
 	}
 	c.CopyWorkers = orElse(c.CopyWorkers, min(runtime.NumCPU(), 8))
-	c.CopyRangeBytes = orElse(c.CopyRangeBytes, 1<<30)
+	c.CopyRangeBytes = orElse(c.CopyRangeBytes, 256<<20)
 	c.CopyRangeTime = orElse(c.CopyRangeTime, 2*time.Minute)
 	c.Heartbeat = orElse(c.Heartbeat, 10*time.Second)
 	c.Discover = orElse(c.Discover, 30*time.Second)

@@ -43,10 +43,12 @@ import (
 // above all it had, and what an earlier copy has sent counts no more.
 
 const (
-	// samplesPerPart is how many blocks are read, about, to place one end of a part.
-	samplesPerPart = 16
-	maxParts       = 4096
-	partsPerRange  = 16
+	// samplesPerPart is how many blocks are read, about, to place one end of a part, and samplesPerBlock how much of their rows is taken: enough to place
+	// it, and few enough that a copy of a very large table goes on within a second.
+	samplesPerPart  = 8
+	samplesPerBlock = 0.2
+	maxParts        = 4096
+	partsPerRange   = 16
 )
 
 // tableKey is what a table is cut by: the columns of its replica identity, in the order of the index.
@@ -142,7 +144,7 @@ func (k tableKey) where(p keyPart) []string {
 
 // sampleKeys finds every n-th key of a sample of blocks, in order: the ends of parts of about equal size.
 const sampleKeys = `
-with s as materialized (select %[1]s, %[2]s as ahead from %[3]s tablesample system (%[4]g)),
+with s as materialized (select %[1]s, %[2]s as ahead from %[3]s tablesample system (%[4]g) where random() < %[6]g),
 n as (select %[1]s, row_number() over (order by %[1]s) as i, (select greatest(count(*) / %[5]d, 1) from s) as step from s where ahead)
 select %[1]s from n where i %% step = 0 order by %[1]s`
 
@@ -158,7 +160,7 @@ func (k tableKey) cut(ctx context.Context, conn *pgconn.PgConn, from []string, p
 		ahead = k.row() + " >= " + literal(from)
 	}
 	names := strings.Trim(k.row(), "()")
-	ends, err := query(ctx, conn, fmt.Sprintf(sampleKeys, names, ahead, k.from, percent, n))
+	ends, err := query(ctx, conn, fmt.Sprintf(sampleKeys, names, ahead, k.from, percent, n, samplesPerBlock))
 	if err != nil {
 		return nil, fmt.Errorf("cut it into ranges: %w", err)
 	}

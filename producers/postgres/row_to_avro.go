@@ -53,7 +53,10 @@ type valueError struct {
 	err    error
 }
 
+// Error names the column and why its value has no Avro form.
 func (e *valueError) Error() string { return "column " + e.column + ": " + e.err.Error() }
+
+// Unwrap is why the value has no Avro form.
 func (e *valueError) Unwrap() error { return e.err }
 
 // compilePlan makes the plan of a table. The names of its records are the dataset's, so that they do not depend on the topics' prefix.
