@@ -4,7 +4,7 @@
 //
 // The slot (slot.go) says from where the server streams; its exported snapshot is what the first copy reads (snapshot.go). Tables that are copied later, because a
 // copy was cut short or the table is new, are read under the snapshot of a temporary slot made beside the stream, and remember that slot's consistent point as
-// their copy LSN: the stream skips the changes of a table whose commit lies before it. wal.go reads the stream, row_to_avro.go turns rows into Avro.
+// their copy LSN: the stream skips the changes of a table whose commit lies before it. stream.go reads the stream, wal.go its messages, row_to_avro.go turns rows into Avro.
 //
 // # What a topic holds
 //
