@@ -263,4 +263,3 @@ func (w *stream) status() error {
 	}
 	return nil
 }
-
