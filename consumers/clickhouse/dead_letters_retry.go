@@ -33,8 +33,9 @@ func (s *Sink) Retry(ctx context.Context, p consumers.Partition, rec *kgo.Record
 	w := &write{sink: s, table: t, apart: map[int]bool{}, retry: true, batch: consumers.Batch{Partition: p,
 		Range: consumers.Range{Start: rec.Offset, End: rec.Offset + 1}, Records: []*kgo.Record{rec}, First: first, Again: true}}
 	if err := w.run(ctx); err != nil {
-		if isStale(err) {
+		if _, refused := guarded(err); refused || isStale(err) {
 			t.forget()
+			s.afterRefusal(ctx, p.Topic, err)
 		}
 		return classify(fmt.Errorf("store %s at offset %d again: %w", p, rec.Offset, err))
 	}
