@@ -41,6 +41,7 @@ func (t *tally) add(records []*kgo.Record, end int64) {
 	t.below = end
 }
 
+// String is the text that parseIntent reads.
 func (i intent) String() string {
 	s := "topic=" + hex.EncodeToString(i.topic[:])
 	if !i.pending.Empty() {

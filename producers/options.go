@@ -133,6 +133,8 @@ func or[T comparable](v, otherwise T) T {
 	return v
 }
 
-// ProgressTopic is the compacted topic of the positions, DeadLetterTopic that of the rows that could not be produced or stored.
-func ProgressTopic(prefix string) string   { return prefix + ".progress" }
-func DeadLetterTopic(prefix string) string { return prefix + ".deadletters" } // see ProgressTopic
+// ProgressTopic is the compacted topic of the positions.
+func ProgressTopic(prefix string) string { return prefix + ".progress" }
+
+// DeadLetterTopic is the topic of the rows that could not be produced or stored.
+func DeadLetterTopic(prefix string) string { return prefix + ".deadletters" }

@@ -86,7 +86,10 @@ const maxFailures = 3
 // workError is an error of a worker, after which the session is as good as before.
 type workError struct{ err error }
 
+// Error is the text of the worker's error.
 func (e *workError) Error() string { return e.err.Error() }
+
+// Unwrap is the worker's error.
 func (e *workError) Unwrap() error { return e.err }
 
 // readerPrefix is what the transactional ids of a source's readers start with.

@@ -125,7 +125,8 @@ type step struct {
 	err      error
 }
 
-// run executes steps on the payload b from p on and returns where they end.
+// run executes steps on the payload b from p on and returns where they end. It is the one loop that every value of every record passes, so the kinds that
+// most values are of are read in it and not by a call each; the others are in other.
 func run(steps []step, cols []*Column, b []byte, p int) (int, error) {
 	for i := range steps {
 		s := &steps[i]

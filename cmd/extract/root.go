@@ -19,6 +19,7 @@ const (
 // usageError is an error of the command line or the configuration.
 type usageError struct{ error }
 
+// Unwrap is the error of the command line or the configuration itself.
 func (e usageError) Unwrap() error { return e.error }
 
 // app is what every command shares: where it reads its environment and writes its output, and the global flags.

@@ -50,11 +50,16 @@ type input struct {
 
 var _ proto.ColInput = input{}
 
+// Type is ClickHouse's type of the column.
 func (in input) Type() proto.ColumnType { return proto.ColumnType(in.col.wire) }
-func (in input) Rows() int              { return in.rows.len() }
 
+// Rows is how many values the column has.
+func (in input) Rows() int { return in.rows.len() }
+
+// WriteColumn hands the values to a connection, as EncodeColumn writes them.
 func (in input) WriteColumn(w *proto.Writer) { w.ChainBuffer(in.EncodeColumn) }
 
+// EncodeColumn appends the values in ClickHouse's native format.
 func (in input) EncodeColumn(b *proto.Buffer) {
 	c, around := find(in.cols, in.col.path)
 	switch {

@@ -34,10 +34,16 @@ func (out *output) Infer(t proto.ColumnType) error {
 	return nil
 }
 
+// Type is ClickHouse's type of the column.
 func (out *output) Type() proto.ColumnType { return out.typ }
-func (out *output) Rows() int              { return out.rows }
-func (out *output) Reset()                 {} // the rows are reset as a whole
 
+// Rows is how many values the column has.
+func (out *output) Rows() int { return out.rows }
+
+// Reset empties the column before the next block.
+func (out *output) Reset() {} // the rows are reset as a whole
+
+// DecodeColumn reads the values of a block.
 func (out *output) DecodeColumn(r *proto.Reader, n int) error {
 	out.rows = n
 	c, _ := find(out.cols, out.col.path)

@@ -199,9 +199,16 @@ type versionColumn []version
 
 var _ proto.ColInput = versionColumn{}
 
-func (v versionColumn) Type() proto.ColumnType      { return "UInt128" }
-func (v versionColumn) Rows() int                   { return len(v) }
+// Type is ClickHouse's type of the column.
+func (v versionColumn) Type() proto.ColumnType { return "UInt128" }
+
+// Rows is how many values the column has.
+func (v versionColumn) Rows() int { return len(v) }
+
+// WriteColumn hands the values to a connection, as EncodeColumn writes them.
 func (v versionColumn) WriteColumn(w *proto.Writer) { w.ChainBuffer(v.EncodeColumn) }
+
+// EncodeColumn appends the values in ClickHouse's native format.
 func (v versionColumn) EncodeColumn(b *proto.Buffer) {
 	for _, n := range v {
 		b.Buf = binary.LittleEndian.AppendUint64(b.Buf, n.lo)

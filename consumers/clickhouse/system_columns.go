@@ -12,9 +12,16 @@ type timestamps []int64
 
 var _ proto.ColInput = timestamps{}
 
-func (t timestamps) Type() proto.ColumnType      { return "DateTime64(3, 'UTC')" }
-func (t timestamps) Rows() int                   { return len(t) }
+// Type is ClickHouse's type of the column.
+func (t timestamps) Type() proto.ColumnType { return "DateTime64(3, 'UTC')" }
+
+// Rows is how many values the column has.
+func (t timestamps) Rows() int { return len(t) }
+
+// WriteColumn hands the values to a connection, as EncodeColumn writes them.
 func (t timestamps) WriteColumn(w *proto.Writer) { w.ChainBuffer(t.EncodeColumn) }
+
+// EncodeColumn appends the values in ClickHouse's native format.
 func (t timestamps) EncodeColumn(b *proto.Buffer) {
 	b.Buf = appendInt64s(b.Buf, t, false)
 }
@@ -24,9 +31,16 @@ type keys []*kgo.Record
 
 var _ proto.ColInput = keys{}
 
-func (k keys) Type() proto.ColumnType      { return "Nullable(String)" }
-func (k keys) Rows() int                   { return len(k) }
+// Type is ClickHouse's type of the column.
+func (k keys) Type() proto.ColumnType { return "Nullable(String)" }
+
+// Rows is how many values the column has.
+func (k keys) Rows() int { return len(k) }
+
+// WriteColumn hands the values to a connection, as EncodeColumn writes them.
 func (k keys) WriteColumn(w *proto.Writer) { w.ChainBuffer(k.EncodeColumn) }
+
+// EncodeColumn appends the values in ClickHouse's native format.
 func (k keys) EncodeColumn(b *proto.Buffer) {
 	for _, rec := range k {
 		null := byte(0)
@@ -55,10 +69,19 @@ const (
 	ownDictionary      = 1<<9 | 1<<10
 )
 
-func (t topics) Type() proto.ColumnType      { return "LowCardinality(String)" }
-func (t topics) Rows() int                   { return len(t) }
+// Type is ClickHouse's type of the column.
+func (t topics) Type() proto.ColumnType { return "LowCardinality(String)" }
+
+// Rows is how many values the column has.
+func (t topics) Rows() int { return len(t) }
+
+// WriteColumn hands the values to a connection, as EncodeColumn writes them.
 func (t topics) WriteColumn(w *proto.Writer) { w.ChainBuffer(t.EncodeColumn) }
+
+// EncodeState appends what comes before the values in ClickHouse's native format.
 func (t topics) EncodeState(b *proto.Buffer) { b.PutInt64(sharedDictionaries) }
+
+// EncodeColumn appends the values in ClickHouse's native format.
 func (t topics) EncodeColumn(b *proto.Buffer) {
 	if len(t) == 0 {
 		return

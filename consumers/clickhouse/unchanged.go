@@ -162,9 +162,16 @@ func (u *unknownColumn) append(names map[string]bool) {
 	u.ends = append(u.ends, last+uint64(len(names)))
 }
 
-func (u *unknownColumn) Type() proto.ColumnType      { return "Array(String)" }
-func (u *unknownColumn) Rows() int                   { return len(u.ends) }
+// Type is ClickHouse's type of the column.
+func (u *unknownColumn) Type() proto.ColumnType { return "Array(String)" }
+
+// Rows is how many values the column has.
+func (u *unknownColumn) Rows() int { return len(u.ends) }
+
+// WriteColumn hands the values to a connection, as EncodeColumn writes them.
 func (u *unknownColumn) WriteColumn(w *proto.Writer) { w.ChainBuffer(u.EncodeColumn) }
+
+// EncodeColumn appends the values in ClickHouse's native format.
 func (u *unknownColumn) EncodeColumn(b *proto.Buffer) {
 	for _, end := range u.ends {
 		b.PutUInt64(end)

@@ -98,6 +98,7 @@ type rowReader struct {
 	done func(rows int)          // is told how many rows were made since
 }
 
+// Read gives the rows, each made when it is its turn.
 func (r *rowReader) Read(p []byte) (int, error) {
 	if r.sent == len(r.row.b) {
 		if r.next == r.rows {

@@ -91,16 +91,14 @@ const dateLayout = "2006-01-02"
 // modified is when the rows of the catalogue were last changed.
 var modified = calendarStart.AddDate(0, 2, 14)
 
+// loadReference fills the tables that the others point to. All of them throw one and the same dice, one after the other.
 func (g *generator) loadReference(ctx context.Context) error {
-	countries := []string{}
-	seen := map[string]bool{}
-	for _, t := range territories {
-		if !seen[t.code] {
-			seen[t.code] = true
-			countries = append(countries, t.code+"\t"+t.country)
-		}
-	}
 	d := newDice(g.Seed, "reference")
+	return firstError(g.loadWorkshop(ctx, d), g.loadTerritories(ctx, d), g.loadOffers(ctx))
+}
+
+// loadWorkshop fills the tables about how products are described, made and grouped.
+func (g *generator) loadWorkshop(ctx context.Context, d dice) error {
 	return firstError(
 		g.load(ctx, "production.culture", "cultureid name modifieddate", len(languages), func(r *copyRow, i int) {
 			r.text(languages[i].code)
@@ -134,6 +132,19 @@ func (g *generator) loadReference(ctx context.Context) error {
 			r.uuid(d)
 			r.time(modified, timestampLayout)
 		}),
+	)
+}
+
+func (g *generator) loadTerritories(ctx context.Context, d dice) error {
+	countries := []string{}
+	seen := map[string]bool{}
+	for _, t := range territories {
+		if !seen[t.code] {
+			seen[t.code] = true
+			countries = append(countries, t.code+"\t"+t.country)
+		}
+	}
+	return firstError(
 		g.load(ctx, "person.countryregion", "countryregioncode name modifieddate", len(countries), func(r *copyRow, i int) {
 			code, name, _ := strings.Cut(countries[i], "\t")
 			r.text(code)
@@ -148,20 +159,23 @@ func (g *generator) loadReference(ctx context.Context) error {
 			r.money(int64(d.between(10_000, 9_000_000)) * 10)
 			r.time(modified, timestampLayout)
 		}),
-		g.load(ctx, "sales.specialoffer", "specialofferid description discountpct type category startdate enddate minqty maxqty modifieddate", len(offers), func(r *copyRow, i int) {
-			o := offers[i]
-			r.int(i + 1)
-			r.text(o.description)
-			r.money(int64(o.percent))
-			r.text(o.kind)
-			r.text(o.category)
-			r.time(calendarStart.AddDate(0, 3*i, 0), dateLayout)
-			r.time(calendarEnd.AddDate(1, 0, 0), dateLayout)
-			r.int(1 + i/3*11)
-			r.null()
-			r.time(modified, timestampLayout)
-		}),
 	)
+}
+
+func (g *generator) loadOffers(ctx context.Context) error {
+	return g.load(ctx, "sales.specialoffer", "specialofferid description discountpct type category startdate enddate minqty maxqty modifieddate", len(offers), func(r *copyRow, i int) {
+		o := offers[i]
+		r.int(i + 1)
+		r.text(o.description)
+		r.money(int64(o.percent))
+		r.text(o.kind)
+		r.text(o.category)
+		r.time(calendarStart.AddDate(0, 3*i, 0), dateLayout)
+		r.time(calendarEnd.AddDate(1, 0, 0), dateLayout)
+		r.int(1 + i/3*11)
+		r.null()
+		r.time(modified, timestampLayout)
+	})
 }
 
 // firstError is the first of the errors that is one.

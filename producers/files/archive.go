@@ -238,7 +238,10 @@ func broken(name string, err error) error {
 // ioError marks an error of reading the file itself, so that it is not taken for a broken archive.
 type ioError struct{ err error }
 
+// Error is the text of the error of reading.
 func (e *ioError) Error() string { return e.err.Error() }
+
+// Unwrap is the error of reading.
 func (e *ioError) Unwrap() error { return e.err }
 
 // fileReader reads the file itself, until the context ends.
@@ -247,6 +250,7 @@ type fileReader struct {
 	r io.Reader
 }
 
+// Read reads the file, and ends with the context.
 func (f *fileReader) Read(p []byte) (int, error) {
 	if err := f.l.ctx.Err(); err != nil {
 		return 0, err
@@ -268,6 +272,7 @@ type meter struct {
 // ratioFrom is how much is unpacked before the ratio counts: small files may be all blanks.
 const ratioFrom = 16 << 20
 
+// Read counts what is unpacked and refuses more than an archive may hold.
 func (m *meter) Read(p []byte) (int, error) {
 	if err := m.l.ctx.Err(); err != nil {
 		return 0, err

@@ -112,10 +112,12 @@ type columnError struct {
 	err    error
 }
 
+// Error names the column, counted from 1, and what is wrong with its value.
 func (e *columnError) Error() string {
 	return fmt.Sprintf("column %d (%s): %v", e.column+1, e.name, e.err)
 }
 
+// Unwrap is what is wrong with the value.
 func (e *columnError) Unwrap() error { return e.err }
 
 // appendRow appends the row's fields, all but the origin. On an error dst comes back as it was.

@@ -31,7 +31,10 @@ type pageError struct {
 	reason error
 }
 
+// Error names the column and why its page cannot be read.
 func (e *pageError) Error() string { return fmt.Sprintf("column %s: %v", e.column, e.reason) }
+
+// Unwrap is why the page cannot be read.
 func (e *pageError) Unwrap() error { return e.reason }
 
 // chunk reads the pages of one column of one row group, one after the other. One goroutine owns it.

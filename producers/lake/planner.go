@@ -278,6 +278,7 @@ func isBadFile(err error) bool {
 // storeError is a reader's or a store's error about one object.
 type storeError struct{ error }
 
+// Unwrap is the store's own error.
 func (e storeError) Unwrap() error { return e.error }
 
 func isStoreError(err error) bool {

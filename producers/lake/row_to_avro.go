@@ -253,5 +253,8 @@ type valueError struct {
 	reason error
 }
 
+// Error names the column and why its value cannot be stored.
 func (e *valueError) Error() string { return fmt.Sprintf("column %s: %v", e.column, e.reason) }
+
+// Unwrap is why the value cannot be stored.
 func (e *valueError) Unwrap() error { return e.reason }

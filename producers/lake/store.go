@@ -50,6 +50,7 @@ type folder struct{ root string }
 
 var _ store = folder{}
 
+// List calls each for every file below the prefix, in the order of their names.
 func (f folder) List(ctx context.Context, prefix string, each func(object) error) error {
 	start := filepath.Join(f.root, filepath.FromSlash(prefix))
 	if _, err := os.Stat(f.root); errors.Is(err, fs.ErrNotExist) {
@@ -95,6 +96,7 @@ func fileTag(info fs.FileInfo) string {
 	return strconv.FormatInt(info.Size(), 10) + "-" + strconv.FormatInt(info.ModTime().UnixNano(), 16)
 }
 
+// Open opens the file as it was listed: one that was changed since is errChanged.
 func (f folder) Open(_ context.Context, key, etag string) (objectReader, error) {
 	file, err := os.Open(filepath.Join(f.root, filepath.FromSlash(key)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,6 +119,7 @@ type openFile struct {
 	etag string
 }
 
+// Check is errChanged when the file has been written into since it was listed.
 func (o *openFile) Check() error {
 	info, err := o.Stat()
 	if err != nil {

@@ -21,7 +21,10 @@ type window struct {
 // headerError is a page header that cannot be decoded.
 type headerError struct{ reason error }
 
+// Error says that it was a page header that could not be decoded, and why.
 func (e *headerError) Error() string { return "page header: " + e.reason.Error() }
+
+// Unwrap is why the header cannot be decoded.
 func (e *headerError) Unwrap() error { return e.reason }
 
 func (w *window) open(r io.ReaderAt, start, end int64, size int) {
