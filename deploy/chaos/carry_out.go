@@ -8,6 +8,13 @@ import (
 	"time"
 )
 
+// A plan is for a machine that is not busy. On one that is, events wait until no more than mostWaiting kills are not yet overcome, so that rows flow between
+// them: each for patience at most, and all together no longer than twice the time of the plan.
+const (
+	mostWaiting = 4
+	patience    = 30 * time.Second
+)
+
 // carryOut carries out the plan, each event in a goroutine of its own so that several members can be down at once, and starts again what has ended by
 // itself, as a supervisor does. It returns when everything runs again.
 func (c *cluster) carryOut(ctx context.Context, plan []event, r *Report, flow *flow) error {
@@ -18,8 +25,10 @@ func (c *cluster) carryOut(ctx context.Context, plan []event, r *Report, flow *f
 	supervising, stopSupervising := context.WithCancel(ctx)
 	supervised := make(chan struct{})
 	go func() { c.supervise(supervising, r); close(supervised) }()
+	late := time.Duration(0)
 	for n, e := range plan {
-		rest(ctx, time.Until(began.Add(e.at)))
+		rest(ctx, time.Until(began.Add(e.at+late)))
+		late += flow.rest(ctx, mostWaiting, min(patience, 2*c.o.For-late))
 		if ctx.Err() != nil {
 			break
 		}

@@ -126,17 +126,27 @@ func (f *flow) killed(k killed) {
 func (f *flow) settled(ctx context.Context, most time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	for {
-		f.mu.Lock()
-		waiting := len(f.waiting)
-		f.mu.Unlock()
-		if waiting == 0 {
-			return nil
-		}
-		if rest(ctx, 100*time.Millisecond); ctx.Err() != nil {
-			return fmt.Errorf("rows do not flow again within %s: %w: %s", most, ctx.Err(), f)
-		}
+	f.rest(ctx, 0, most)
+	if f.open() > 0 {
+		return fmt.Errorf("rows do not flow again within %s: %w: %s", most, ctx.Err(), f)
 	}
+	return nil
+}
+
+// rest waits until no more than so many kills are not yet overcome, for a time at most, and returns how long it has waited.
+func (f *flow) rest(ctx context.Context, open int, most time.Duration) time.Duration {
+	began := time.Now()
+	for f.open() > open && time.Since(began) < most && ctx.Err() == nil {
+		rest(ctx, 50*time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// open is how many kills are not yet overcome.
+func (f *flow) open() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.waiting)
 }
 
 func (f *flow) recoveries() []Recovery {

@@ -36,6 +36,9 @@ func TestRowsFlowAgain(t *testing.T) {
 	if got := f.recoveries(); len(got) != 0 || !strings.Contains(f.String(), "for kafka") {
 		t.Errorf("%v, %s", got, f)
 	}
+	if f.rest(t.Context(), 0, time.Millisecond) < time.Millisecond || f.rest(t.Context(), 1, time.Hour) > time.Minute {
+		t.Error("it rests otherwise than for a kill that is not overcome")
+	}
 	f.saw(all(1500), time.UnixMilli(2400))
 	if got := f.recoveries(); len(got) != 1 || got[0] != (Recovery{"kafka", 1500 * time.Millisecond}) {
 		t.Errorf("%v", got)
