@@ -63,6 +63,9 @@ func cannotConvert(err error) error {
 
 // isStale tells whether the server says that a table is not as this process remembers it.
 func isStale(err error) bool {
+	if _, refused := guarded(err); refused {
+		return true
+	}
 	code, _, said := exception(err)
 	f, known := faults.Find(faults.ClickHouse, strconv.Itoa(code))
 	return said && known && (f.Name == faults.ClickHouseStale || f.Name == faults.ClickHouseTableMissing)

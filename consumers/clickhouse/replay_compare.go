@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,9 @@ import (
 
 	"adventureworks.example/extract/consumers"
 )
+
+// errDiffers says that the tables were not exchanged since the new one does not hold what it should.
+var errDiffers = errors.New("the new table does not hold what it should")
 
 // difference is what two generations of rows do not have in common.
 type difference struct {
@@ -131,7 +135,7 @@ func (r *replay) compareWindow(ctx context.Context, columns []common, n int32, r
 	return d, nil
 }
 
-// compareRange compares a range of every partition, reads again what is missing, and copies what cannot be read any more.
+// compareRanges compares a range of every partition, reads again what is missing, and copies what cannot be read any more.
 func (r *replay) compareRanges(ctx context.Context, ranges map[int32]consumers.Range) (all difference, err error) {
 	columns, err := r.commonColumns(ctx, r.conf.Raw, r.gens.name, r.table.name)
 	if err != nil {

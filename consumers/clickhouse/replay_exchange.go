@@ -29,8 +29,8 @@ func (r *replay) exchange(ctx context.Context) error {
 		return err
 	}
 	for lease, tries := r.o.Lease, 0; ; lease, tries = 2*lease, tries+1 {
-		err := r.exchangeWithin(ctx, lease)
-		if !errors.Is(err, errLate) || tries == 5 {
+		final, err := r.exchangeWithin(ctx, lease)
+		if err == nil || ctx.Err() != nil || final || tries == 5 || !errors.Is(err, errLate) && consumers.Classify(classify(err)) != consumers.Retry {
 			return err
 		}
 		r.tell("exchange", err.Error())
@@ -44,43 +44,45 @@ func (r *replay) exchange(ctx context.Context) error {
 }
 
 // exchangeWithin keeps the writers out of the table in use, reads and compares what is left, and exchanges. Whatever goes wrong, the fence is
-// lifted, unless the process dies: then its time ends.
-func (r *replay) exchangeWithin(ctx context.Context, lease time.Duration) (err error) {
+// lifted, unless the process dies: then its time ends. An error is final when the fence or the outcome is not in this process's hands any more.
+//
+// The time is measured from before the server is asked for its own, so the deadline here is over when that of the fence is not.
+func (r *replay) exchangeWithin(ctx context.Context, lease time.Duration) (final bool, err error) {
+	if err := r.at("fence"); err != nil {
+		return false, err
+	}
 	began := time.Now()
 	now, err := r.now(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	until := now + int64(lease/time.Second) + 1
 	deadline := began.Add(lease)
-	if err := r.at("fence"); err != nil {
-		return err
-	}
 	fence := "ALTER TABLE " + r.inUse() + " ADD CONSTRAINT IF NOT EXISTS " + quoteName(fenceName(until)) + " CHECK 0"
 	if err := r.persist(ctx, "fence", func(ctx context.Context) error { return r.exec(ctx, fence) }); err != nil {
-		return fmt.Errorf("fence table %s: %w", r.inUse(), err)
+		return false, fmt.Errorf("fence table %s: %w", r.inUse(), err)
 	}
-	tried := false
 	defer func() {
 		r.report.Fenced += time.Since(began)
 		if err != nil {
-			err = errors.Join(err, r.giveUp(ctx, until, tried))
+			lifted := r.giveUp(ctx, until, final)
+			final = final || lifted != nil
+			err = errors.Join(err, lifted)
 		}
 	}()
 	fenced, cancel := context.WithDeadlineCause(ctx, deadline, errLate)
 	defer cancel()
 	err = r.finish(fenced)
 	if ctx.Err() == nil && fenced.Err() != nil {
-		return errLate
+		return false, errLate
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := r.at("swap"); err != nil {
-		return err
+		return false, err
 	}
-	tried = true
-	return r.swap(ctx, deadline)
+	return true, r.swap(ctx, deadline)
 }
 
 // giveUp lifts the replay's own fence. An exchange that was asked for and not seen to be done may still come about, until its tables have
@@ -153,31 +155,45 @@ func (r *replay) nothingLeft(ctx context.Context) error {
 	return nil
 }
 
+// patience is how long inserts under way are waited for before they are cancelled.
+const patience = 2 * time.Second
+
 // drain waits until inserts that began before end. One that takes long, as that of a process which is stopped, is cancelled: its writer tries
-// again, and is refused.
+// again, and is refused. The server keeps a cancelled insert in its list for as long as it waits for the client's rows; it does not take them
+// any more, so one that has had no row a second after it was cancelled is over.
 func (r *replay) drain(ctx context.Context, tables ...string) error {
 	var match []string
 	for _, t := range tables {
-		match = append(match, "match(query, "+quoteText("(^|[^A-Za-z0-9_~])"+regexp.QuoteMeta(t)+"([^A-Za-z0-9_~]|$)")+")")
+		match = append(match, "match(query, "+quoteText("(?i)^\\s*INSERT\\s+INTO\\s+(TABLE\\s+)?(`?[^`.\\s]+`?\\s*\\.\\s*)?`?"+regexp.QuoteMeta(t)+"`?([\\s(;]|$)")+")")
 	}
-	which := "FROM system.processes WHERE query_kind IN ('Insert', 'AsyncInsertFlush') AND query_id != queryID() AND (" + strings.Join(match, " OR ") + ")"
-	const patience = 2 * time.Second
+	sql := "SELECT query_id, if(is_cancelled AND read_rows + written_rows = 0, 'idle', if(is_cancelled, 'cancelled', 'running')) FROM system.processes " +
+		"WHERE query_kind IN ('Insert', 'AsyncInsertFlush') AND (" + strings.Join(match, " OR ") + ")"
+	idle := map[string]time.Time{}
 	for began := time.Now(); ; {
-		rows, err := r.texts(ctx, "SELECT query_id "+which, 1)
+		rows, err := r.texts(ctx, sql, 2)
 		if err != nil {
 			return classify(fmt.Errorf("look for inserts under way: %w", err))
 		}
-		if len(rows) == 0 {
-			return nil
-		}
-		if time.Since(began) > patience {
-			for _, row := range rows {
-				if err := r.exec(ctx, "KILL QUERY WHERE query_id = "+quoteText(row[0])+" ASYNC"); err != nil {
+		busy := 0
+		for _, row := range rows {
+			id, state := row[0], row[1]
+			since, seen := idle[id]
+			switch {
+			case state == "idle" && !seen:
+				idle[id] = time.Now()
+			case state == "idle" && time.Since(since) > time.Second:
+				continue
+			case state == "running" && time.Since(began) > patience:
+				if err := r.exec(ctx, "KILL QUERY WHERE query_id = "+quoteText(id)+" ASYNC"); err != nil {
 					return fmt.Errorf("cancel an insert that began before the exchange: %w", err)
 				}
 			}
+			busy++
 		}
-		r.tell("exchange", fmt.Sprintf("waits for %d inserts that began before", len(rows)))
+		if busy == 0 {
+			return nil
+		}
+		r.tell("exchange", fmt.Sprintf("waits for %d inserts that began before", busy))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -57,7 +57,7 @@ func (s *Sink) writeTo(ctx context.Context, t *table, b consumers.Batch) (consum
 	w := &write{sink: s, table: t, batch: b, apart: map[int]bool{}}
 	if err := w.run(ctx); err != nil {
 		b.Rejects.Give(w.taken)
-		if _, refused := guarded(err); refused || isStale(err) {
+		if isStale(err) {
 			t.forget()
 			s.dead.forget()
 			s.afterRefusal(ctx, b.Topic, err)
