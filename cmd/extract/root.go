@@ -44,6 +44,7 @@ Start with the demo: it brings Kafka, a schema registry, ClickHouse, Postgres an
   extract query "SELECT ..."      SQL on the dataset, in another terminal
   extract status                  how far each source and partition is
   extract reconcile               what the sources hold against what is stored
+  extract audit                   what was committed against what is stored, and its repair
   extract deadletters list        the rows that could not be stored, and why
   extract replay --topic ...      a table anew from Kafka, compared and exchanged
 
