@@ -50,6 +50,7 @@ type strike struct {
 	fault fault
 }
 
+// String names the call, which time it is and what happens to it.
 func (s strike) String() string { return fmt.Sprintf("%s #%d %s", s.call, s.nth, s.fault) }
 
 // scene is when a call is made.
@@ -69,6 +70,7 @@ type testCase struct {
 	recovery recovery
 }
 
+// String is the name of the case.
 func (c testCase) String() string {
 	words := []string{c.strike.String()}
 	if c.scene != plain {
