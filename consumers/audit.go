@@ -113,9 +113,13 @@ type Finding struct {
 	Err       string  `json:"error,omitempty"` // why nothing could be found
 	Again     bool    `json:"again,omitempty"` // what is missing is being fetched from Kafka again
 
-	p       *part // of a Run's own audit
-	counted tally // what was expected when the audit began
+	p        *part // of a Run's own audit
+	counted  tally // what was expected when the audit began
+	compared bool  // record by record
 }
+
+// deficit is how many more are expected than are held.
+func (f Finding) deficit() int64 { return f.Expected - f.Held() }
 
 // Held is how many rows and dead letters there are.
 func (f Finding) Held() int64 { return f.Stored + f.Rejected }

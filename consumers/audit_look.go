@@ -60,6 +60,7 @@ type sight struct {
 	p     *part   // nil from outside
 	again bool    // what is missing is being read again
 	marks []tally // what earlier audits found complete, ascending
+	last  Finding // of the last audit, when it was not fine
 }
 
 func bySight(a, b sight) int {
@@ -152,8 +153,17 @@ func (l looker) countLost(ctx context.Context, s sight, f *Finding, start int64)
 	return err
 }
 
-// closer compares the records one by one.
+// closer compares the records one by one. Where as much is missing as an audit before has found in this way, that is what is missing.
 func (l looker) closer(ctx context.Context, s sight, f *Finding) error {
+	f.compared = true
+	if last := s.last; last.compared && !l.full && last.deficit() == f.deficit() {
+		f.Missing, f.Lost, f.Twice, f.Strange = last.Missing, last.Lost, last.Twice, last.Strange
+		f.MissingAt, f.TwiceAt, f.Verdict = last.MissingAt, last.TwiceAt, last.Verdict
+		if len(f.MissingAt) > 0 {
+			return l.nameLoss(ctx, s, f)
+		}
+		return nil
+	}
 	start, err := l.start(ctx, s.Partition)
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ const (
 	auditEvery = time.Minute
 	// auditSoon is how long after a partition was taken up, or read again, it is audited.
 	auditSoon = time.Second
+	// auditAgain is how soon an audit follows one that has found something: until it is well again, that is what people wait for.
+	auditAgain = 5 * time.Second
 	// maxRepairs is how often in repairsIn a partition is repaired without anybody asking for it. More often somebody removes the rows on purpose.
 	maxRepairs = 3
 	repairsIn  = time.Hour
@@ -79,7 +81,7 @@ func (r *runner) sights() []sight {
 	var all []sight
 	for _, p := range r.parts {
 		if len(p.todo) == 0 && (p.tally.below == p.position || p.parked) {
-			all = append(all, sight{Partition: p.Partition, tally: p.tally, p: p, marks: slices.Clone(p.marks)})
+			all = append(all, sight{Partition: p.Partition, tally: p.tally, p: p, marks: slices.Clone(p.marks), last: p.last})
 		}
 	}
 	slices.SortFunc(all, bySight)
@@ -117,7 +119,7 @@ func (r *runner) finishAudit(all []Finding) {
 	a.cancel()
 	<-a.done
 	a.cancel = nil
-	a.at = now.Add(max(r.auditEvery(), 0))
+	wait := max(r.auditEvery(), 0)
 	for i := range all {
 		f := &all[i]
 		if r.parts[f.p.key()] != f.p {
@@ -127,7 +129,11 @@ func (r *runner) finishAudit(all []Finding) {
 			return req.repair && (len(req.topics) == 0 || req.topics[f.Topic])
 		})
 		r.heed(f, asked, now)
+		if !f.Fine() {
+			wait = min(wait, auditAgain)
+		}
 	}
+	a.at = now.Add(wait)
 	a.answer(a.serving, all)
 	a.serving = nil
 }
@@ -209,6 +215,9 @@ func (p *part) mark(t tally) {
 // publishFinding shows what an audit has found: in the log when it is another than the last one, in the status always.
 func (r *runner) publishFinding(p *part, f *Finding, now time.Time) {
 	text := f.String()
+	if p.last = (Finding{}); text != "" {
+		p.last = *f
+	}
 	if text != p.finding {
 		if p.finding = text; text == "" {
 			r.log.Info("nothing is missing any more and nothing is there twice", "topic", f.Topic, "partition", f.Partition, "offset", f.Committed, "rows", f.Expected)

@@ -24,7 +24,10 @@ func (p Partition) String() string { return fmt.Sprintf("%s/%d", p.Topic, p.Part
 
 // Range is the offsets from Start up to, not including, End. The zero value holds none. Not every offset in it is a record: the marks of
 // transactions take offsets too.
-type Range struct{ Start, End int64 }
+type Range struct {
+	Start int64 `json:"start"`
+	End   int64 `json:"end"`
+}
 
 // Empty tells whether the range holds no offset.
 func (r Range) Empty() bool { return r.End <= r.Start }

@@ -34,6 +34,7 @@ type part struct {
 	todo    []Range // what is to be read again as soon as nothing is being written
 
 	marks   []tally // at which audits found everything, ascending
+	last    Finding // of the last audit, when something was wrong
 	finding string  // of the last audit, as it was logged
 
 	buf      []*kgo.Record // read, at or after position and after the batch
@@ -197,6 +198,7 @@ func (r *runner) readAgain(p *part, now time.Time) {
 		return
 	}
 	p.again, p.resume, p.doubt = again, p.position, max(p.doubt, p.position)
+	p.last = Finding{} // afterwards something else may be missing
 	p.position = again[0].Start
 	r.seek(p)
 	r.markDirty(p, now)

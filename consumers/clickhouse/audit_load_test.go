@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers"
@@ -109,7 +110,7 @@ func (f *flow) lookOn(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !kerr.IsRetriable(err) { // the group's coordinator may have to be found first
 			return err
 		}
 		for _, found := range all {
