@@ -114,7 +114,9 @@ func (c *cluster) run(ctx context.Context) (*Report, error) {
 	err = c.carryOut(ctx, makePlan(c.o.Seed, c.names(), c.o.For, c.o.Kills), r, flow)
 	r.Took = time.Since(began)
 	if err == nil {
-		err = flow.settled(ctx, c.o.Drain)
+		if late := flow.settled(ctx, c.o.Drain); late != nil {
+			r.problem("%v", late)
+		}
 	}
 	stopWatching()
 	<-watched

@@ -284,7 +284,7 @@ func (c *cluster) close(ctx context.Context) error {
 
 // reconcile runs the program's own comparison until it finds nothing missing or the time is over.
 func (c *cluster) reconcile(ctx context.Context, r *Report) error {
-	ctx, cancel := context.WithTimeout(ctx, c.o.Drain+time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 4*c.o.Drain) // a comparison that has begun may go on behind --wait
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.o.Program, "reconcile", "--config", c.config, "--format", "json", "--wait", c.o.Drain.String())
 	var stdout, stderr bytes.Buffer
