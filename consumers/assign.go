@@ -49,6 +49,9 @@ func (r *runner) handle(ctx context.Context, e event) {
 	for _, p := range gone {
 		r.forget(p)
 	}
+	if e.lost {
+		r.joined = time.Time{}
+	}
 	resume := map[string][]int32{}
 	for _, p := range e.assigned {
 		if old := r.parts[p.key()]; old != nil {
@@ -63,6 +66,7 @@ func (r *runner) handle(ctx context.Context, e event) {
 	r.commitAt = time.Time{}
 	if len(e.assigned) > 0 {
 		r.kafkaPassed("read")
+		r.joined = time.Now()
 		r.keepWaiting()
 		r.auditSoon(time.Now())
 	}

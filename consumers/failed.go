@@ -1,10 +1,19 @@
 package consumers
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/faults"
 )
+
+var _ kgo.HookGroupManageError = (*runner)(nil)
 
 // failed makes an error of one partition known: in the metrics and the status each time, in the log when it begins to last. It may be called from
 // any goroutine.
@@ -22,6 +31,9 @@ func (r *runner) failed(p Partition, stage string, err error) {
 // kafkaFailed makes an error known that is of no partition: of the group, or of a commit.
 func (r *runner) kafkaFailed(stage string, err error) {
 	err = faults.RecognizeKafka(err)
+	if _, known := faults.Known(err); !known && !said(err) {
+		err = faults.KafkaDown.Of(err)
+	}
 	class := Classify(err)
 	r.o.Metrics.failed("", stage, err, class)
 	r.episodes.Failed(faults.Waiter{Name: r.o.Group, Part: stage}, err, class)
@@ -30,6 +42,62 @@ func (r *runner) kafkaFailed(stage string, err error) {
 // kafkaPassed ends what kafkaFailed has begun.
 func (r *runner) kafkaPassed(stage string) {
 	r.episodes.Passed(faults.Waiter{Name: r.o.Group, Part: stage})
+}
+
+// said tells whether a broker has answered with the error.
+func said(err error) bool {
+	_, ok := errors.AsType[*kerr.Error](err)
+	return ok
+}
+
+// OnGroupManageError implements kgo.HookGroupManageError: the client has lost the group, or cannot join it, and tries again by itself.
+func (r *runner) OnGroupManageError(err error) {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, kgo.ErrClientClosed) {
+		r.kafkaFailed("group", fmt.Errorf("be a member of group %s: %w", r.o.Group, err))
+	}
+}
+
+// settleTime is how long a membership must last until what kept the group away counts as over: some heartbeats.
+const settleTime = 3 * time.Second
+
+// settle notes that the membership lasts, and returns how long it must still.
+func (r *runner) settle(now time.Time) time.Duration {
+	if r.joined.IsZero() {
+		return time.Hour
+	}
+	if left := settleTime - now.Sub(r.joined); left > 0 {
+		return left
+	}
+	r.joined = time.Time{}
+	r.kafkaPassed("group")
+	return time.Hour
+}
+
+// pingEvery is how often Kafka is asked whether it is there: a client that cannot reach it waits without a word.
+const pingEvery = 5 * time.Second
+
+// ping asks until ctx ends.
+func (r *runner) ping(ctx context.Context) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		asked, cancel := context.WithTimeout(ctx, pingEvery)
+		err := r.side.Ping(asked)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			r.kafkaFailed("ping", fmt.Errorf("reach kafka: %w", err))
+		default:
+			r.kafkaPassed("ping")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // waiter is a partition among those that wait for the end of an error.

@@ -75,6 +75,9 @@ func (r *runner) take(polled polled) error {
 			r.park(p, faults.RecognizeKafka(fmt.Errorf("read %s at offset %d: %w", p.Partition, p.next, err)))
 			return
 		}
+		if _, ok := errors.AsType[*kgo.ErrGroupSession](err); ok {
+			return // OnGroupManageError has it
+		}
 		r.kafkaFailed("read", fmt.Errorf("read as a member of group %s: %w", r.o.Group, err))
 	})
 	f.EachPartition(func(ft kgo.FetchTopicPartition) {

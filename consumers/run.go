@@ -60,6 +60,7 @@ type runner struct {
 	side     *kgo.Client        // for requests that are not the member's own
 	adm      *kadm.Client       // on side
 
+	joined   time.Time // when the group last gave partitions, until that has lasted settleTime
 	parts    map[statusKey]*part
 	budgets  map[string]*faults.Budget // of rejected records, by topic
 	buffered int                       // bytes read and not yet written, over all partitions
@@ -130,6 +131,7 @@ func (r *runner) clientOpts() []kgo.Opt {
 		kgo.MetadataMaxAge(3 * time.Second), kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.FetchMaxBytes(l.FetchBytes), kgo.FetchMaxPartitionBytes(max(l.FetchBytes/4, 1<<20)),
 		kgo.FetchMaxWait(time.Second),
+		kgo.WithHooks(r),
 		kgo.AdjustFetchOffsetsFn(r.assigned),
 		kgo.OnPartitionsRevoked(r.revoked), kgo.OnPartitionsLost(r.lost),
 	}
@@ -150,11 +152,14 @@ func (r *runner) run(ctx context.Context) error {
 	pollCtx, stopPolling := context.WithCancel(ctx)
 	polled := make(chan struct{})
 	go func() { defer close(polled); r.poll(pollCtx) }()
+	pinged := make(chan struct{})
+	go func() { defer close(pinged); r.ping(pollCtx) }()
 	err := r.loop(ctx)
 	stopPolling()
 	r.endAudit()
 	r.stop(ctx)
 	<-polled
+	<-pinged
 	r.leave(ctx)
 	return err
 }

@@ -27,7 +27,7 @@ func (r *runner) turn(ctx context.Context) time.Duration {
 	if now.Before(r.commitAt) {
 		return r.commitAt.Sub(now) // the last commit failed
 	}
-	wait := time.Hour
+	wait := r.settle(now)
 	var ready, dirty []*part
 	for _, p := range r.parts {
 		if p.parked {

@@ -27,7 +27,12 @@ type flow struct {
 
 func newFlow(b *bench) *flow {
 	b.t.Helper()
-	f := &flow{bench: b, brokers: embeddedtest.Kafka(b.t)}
+	return newFlowOn(b, embeddedtest.Kafka(b.t))
+}
+
+func newFlowOn(b *bench, brokers []string) *flow {
+	b.t.Helper()
+	f := &flow{bench: b, brokers: brokers}
 	b.conf.Prefix = embeddedtest.Prefix(b.t, f.brokers)
 	var err error
 	if f.producer, err = kgo.NewClient(kgo.SeedBrokers(f.brokers...), kgo.ProducerBatchMaxBytes(17<<20), kgo.RecordPartitioner(kgo.RoundRobinPartitioner())); err != nil {
