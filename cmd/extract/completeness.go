@@ -155,9 +155,13 @@ func writeCompletenessText(w io.Writer, all []completeness, gaps int, format str
 			fmt.Fprintf(&b, "GAP %s.%s: %s\n", c.Source, c.Dataset, gap)
 		}
 	}
+	hint := ""
+	if rejected > 0 {
+		hint = " (extract deadletters list)"
+	}
 	if gaps == 0 {
-		fmt.Fprintf(&b, "Complete: %d datasets, %s rows held, %s records stored, none missing, none twice, every digest equal; %s in the dead letters.\n",
-			len(all), thousands(held), thousands(stored), thousands(rejected))
+		fmt.Fprintf(&b, "Complete: %d datasets, %s rows held, %s records stored, none missing, none twice, every digest equal; %s in the dead letters%s.\n",
+			len(all), thousands(held), thousands(stored), thousands(rejected), hint)
 	}
 	_, err := fmt.Fprintf(w, "\n%s", b.String())
 	return err

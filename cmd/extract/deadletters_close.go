@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"adventureworks.example/extract/consumers/clickhouse"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/producers/files"
 )
@@ -229,8 +230,8 @@ func (c *letterCloser) letter(x letter) producers.Letter {
 		l.Closing.Corrected, l.Closing.SHA256 = true, fmt.Sprintf("%x", sum)
 	}
 	l.Bring = func(ctx context.Context, target producers.Target) (producers.Repaired, error) {
-		full, err := c.one(ctx, x.ID, true)
-		if err != nil {
+		full := x
+		if err := c.each(ctx, clickhouse.DeadLetterFilter{Of: &x.DeadLetter, Raw: true}, "", func(found letter) error { full = found; return nil }); err != nil {
 			return producers.Repaired{}, err
 		}
 		if full.Unproduced {

@@ -133,7 +133,7 @@ func (l *letters) advice(x letter) string {
 	case x.Context == "":
 		return "repair the file or the configuration and drop the file again: the same content goes on where it stopped, another one is read from its start; then discard this one"
 	case x.Kept < x.Size:
-		return "the bytes are not all here: mend the schema file or the limit, and retry with the whole row by --bytes-from" + discard
+		return "the bytes are not all here: mend the schema file, and retry with the whole row by --bytes-from" + discard
 	}
 	return "mend the schema file or the configuration and retry, or retry with corrected bytes (show --raw > FILE, retry --bytes-from FILE)" + discard
 }

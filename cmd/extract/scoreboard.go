@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -21,8 +22,9 @@ type scoreboard struct {
 	p      *pipeline
 	before map[string]int64 // records by topic before this process produced any
 
-	mu   sync.Mutex       // guards held
-	held map[string]int64 // by topic
+	mu      sync.Mutex       // guards held and retried
+	held    map[string]int64 // by topic
+	retried map[string]int64 // dead letters whose rows were brought in since, by topic
 }
 
 func newScoreboard(p *pipeline) *scoreboard {
@@ -77,11 +79,32 @@ func (b *scoreboard) countHeld(ctx context.Context) {
 			}
 			b.mu.Unlock()
 		}
+		if err := b.countRetried(ctx); err != nil {
+			b.p.log.Debug("counting dead letters that were retried", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(max(10*time.Since(started), 5*time.Second)):
 		}
 	}
+}
+
+// countRetried counts the dead letters whose rows were brought in since.
+func (b *scoreboard) countRetried(ctx context.Context) error {
+	closings, err := producers.ReadClosings(ctx, b.p.kafka, b.p.c.Prefix)
+	if err != nil {
+		return err
+	}
+	retried := map[string]int64{}
+	for _, c := range closings {
+		if c.State == producers.LetterRetried {
+			retried[schemas.Topic(b.p.c.Prefix, c.Source, c.Dataset)]++
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.retried = retried
+	return nil
 }
 
 // rows are the figures now. An error is ClickHouse's; what else is known is returned with it.
@@ -144,8 +167,10 @@ func (b *scoreboard) stored(ctx context.Context, byTopic map[string]*liveRow) er
 		return nil
 	}
 	rejected, err := b.pairs(ctx, "SELECT concat(source, '.', dataset), toString(count()) FROM "+raw+".deadletters GROUP BY 1")
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for topic, r := range byTopic {
-		r.Rejected = rejected[strings.TrimPrefix(topic, b.p.c.Prefix+".")]
+		r.Rejected = max(rejected[strings.TrimPrefix(topic, b.p.c.Prefix+".")]-b.retried[topic], 0)
 	}
 	return err
 }

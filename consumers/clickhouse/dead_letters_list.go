@@ -43,7 +43,8 @@ type DeadLetter struct {
 
 // DeadLetterFilter chooses dead letters; what is empty chooses all.
 type DeadLetterFilter struct {
-	ID      string // or the start of one
+	ID      string      // or the start of one
+	Of      *DeadLetter // this one alone, by its topic, partition and offset
 	Source  string
 	Dataset string
 	Class   string
@@ -63,7 +64,7 @@ func (s *Sink) DeadLetters(ctx context.Context, f DeadLetterFilter, each func(De
 	if err := s.dead.ensure(ctx); err != nil {
 		return err
 	}
-	stored, err := s.dead.stored(ctx)
+	stored, err := s.dead.stored(ctx, f.Of)
 	if err != nil {
 		return classify(fmt.Errorf("look for dead letters that are stored by now: %w", err))
 	}
@@ -120,6 +121,9 @@ func (f DeadLetterFilter) where() string {
 			all = append(all, c.column+" = "+quoteText(c.value))
 		}
 	}
+	if f.Of != nil {
+		all = append(all, fmt.Sprintf("_topic = %s AND _partition = %d AND _offset = %d", quoteText(f.Of.Topic), f.Of.Partition, f.Of.Offset))
+	}
 	if f.ID != "" {
 		all = append(all, "startsWith("+letterID+", "+quoteText(strings.ToLower(f.ID))+")")
 	}
@@ -129,10 +133,15 @@ func (f DeadLetterFilter) where() string {
 	return strings.Join(all, " AND ")
 }
 
-// stored is the SQL that tells of a dead letter whether the raw table of its topic holds the record by now.
-func (d *deadLetters) stored(ctx context.Context) (string, error) {
+// stored is the SQL that tells of a dead letter, of one alone or of any, whether the raw table of its topic holds the record by now.
+func (d *deadLetters) stored(ctx context.Context, of *DeadLetter) (string, error) {
 	own := d.sink.conf.Prefix + "." + deadName
-	rows, err := d.sink.texts(ctx, "SELECT DISTINCT toString(_topic) FROM "+d.fullName()+" WHERE _topic != "+quoteText(own), 1)
+	where, and := "_topic != "+quoteText(own), ""
+	if of != nil {
+		where = fmt.Sprintf("_topic = %s AND _topic != %s", quoteText(of.Topic), quoteText(own))
+		and = fmt.Sprintf(" AND _partition = %d AND _offset = %d", of.Partition, of.Offset)
+	}
+	rows, err := d.sink.texts(ctx, "SELECT DISTINCT toString(_topic) FROM "+d.fullName()+" WHERE "+where, 1)
 	if err != nil || len(rows) == 0 {
 		return "toUInt8(0)", err
 	}
@@ -148,7 +157,7 @@ func (d *deadLetters) stored(ctx context.Context) (string, error) {
 	for _, r := range rows {
 		if name := schemas.Table(d.sink.conf.Prefix, r[0]); there[name] {
 			held = append(held, "SELECT "+quoteText(r[0])+", _partition, _offset FROM "+quoteName(d.sink.conf.Raw)+"."+quoteName(name)+
-				" WHERE (_partition, _offset) IN (SELECT _partition, _offset FROM "+d.fullName()+" WHERE _topic = "+quoteText(r[0])+")")
+				" WHERE (_partition, _offset) IN (SELECT _partition, _offset FROM "+d.fullName()+" WHERE _topic = "+quoteText(r[0])+and+")")
 		}
 	}
 	if len(held) == 0 {
