@@ -96,10 +96,10 @@ func (r *replay) compareWindow(ctx context.Context, columns []common, n int32, r
 		if side == 1 {
 			table = r.table.fullName()
 		}
-		return fmt.Sprintf("SELECT _offset, %s AS h, %d AS side FROM %s%s", rowHash(columns, side == 0), side, table, where)
+		return fmt.Sprintf("SELECT _offset, %s AS _replayed_hash, %d AS _replayed_side FROM %s%s", rowHash(columns, side == 0), side, table, where)
 	}
-	sums, err := r.texts(ctx, "SELECT toString(count()), toString(sum(h)), toString(groupBitXor(intHash64(h))) FROM ("+selects(0)+") UNION ALL SELECT toString(count()), toString(sum(h)), "+
-		"toString(groupBitXor(intHash64(h))) FROM ("+selects(1)+")", 3)
+	sums, err := r.texts(ctx, "SELECT toString(count()), toString(sum(_replayed_hash)), toString(groupBitXor(intHash64(_replayed_hash))) FROM ("+selects(0)+") UNION ALL SELECT toString(count()), toString(sum(_replayed_hash)), "+
+		"toString(groupBitXor(intHash64(_replayed_hash))) FROM ("+selects(1)+")", 3)
 	if err != nil {
 		return d, fmt.Errorf("compare partition %d from offset %d: %w", n, rng.Start, err)
 	}
@@ -107,7 +107,7 @@ func (r *replay) compareWindow(ctx context.Context, columns []common, n int32, r
 		fmt.Sscan(sums[0][0], &d.same)
 		return d, nil
 	}
-	rows, err := r.texts(ctx, "SELECT kind, toString(count()), toString(min(_offset)) FROM (SELECT _offset, countIf(side = 0) AS o, countIf(side = 1) AS n, uniqExact(h) AS u, "+
+	rows, err := r.texts(ctx, "SELECT kind, toString(count()), toString(min(_offset)) FROM (SELECT _offset, countIf(_replayed_side = 0) AS o, countIf(_replayed_side = 1) AS n, uniqExact(_replayed_hash) AS u, "+
 		"multiIf(n = 0, 'missing', o = 0, 'restored', n > 1 OR u > 1, 'different', o > 1, 'twice', 'same') AS kind FROM ("+selects(0)+" UNION ALL "+selects(1)+
 		") GROUP BY _offset) GROUP BY kind", 3)
 	if err != nil {

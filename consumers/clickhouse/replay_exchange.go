@@ -65,7 +65,7 @@ func (r *replay) exchangeWithin(ctx context.Context, lease time.Duration) (final
 	defer func() {
 		r.report.Fenced += time.Since(began)
 		if err != nil {
-			lifted := r.giveUp(ctx, until, final)
+			lifted := r.giveUp(ctx, until, final && !errors.Is(err, errTaken)) // whoever took the tables renamed them
 			final = final || lifted != nil
 			err = errors.Join(err, lifted)
 		}
@@ -99,6 +99,9 @@ func (r *replay) giveUp(ctx context.Context, until int64, tried bool) error {
 // finish makes the new tables equal to those in use, in which nothing is written any more.
 func (r *replay) finish(ctx context.Context) error {
 	if err := r.at("drain"); err != nil {
+		return err
+	}
+	if _, err := r.exchanged(ctx); err != nil { // another replay may have exchanged the tables before the fence stood
 		return err
 	}
 	if err := r.drain(ctx, r.gens.name); err != nil {
@@ -210,9 +213,9 @@ func (r *replay) swap(ctx context.Context, deadline time.Time) error {
 		pairs = append([]string{r.currentInUse() + " AND " + quoteName(r.conf.Current) + "." + quoteName(rowsPrefix+r.table.name)}, pairs...)
 	}
 	for {
-		g, err := r.generations(ctx, r.o.Topic)
-		if err == nil && g.raw != nil && g.raw.Generation >= r.report.Generation {
-			return nil
+		exchanged, err := r.exchanged(ctx)
+		if exchanged || errors.Is(err, errTaken) {
+			return err
 		}
 		if err == nil {
 			if time.Now().After(deadline) {
@@ -238,6 +241,20 @@ func (r *replay) swap(ctx context.Context, deadline time.Time) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// exchanged tells whether the table that this replay has made is in use: then the older one has its name. It is errTaken when none has.
+func (r *replay) exchanged(ctx context.Context) (bool, error) {
+	g, err := r.generations(ctx, r.o.Topic)
+	if err != nil {
+		return false, err
+	}
+	for _, o := range g.others {
+		if o.Database == r.conf.Raw && o.Table == r.table.name {
+			return !o.Building, nil
+		}
+	}
+	return false, errTaken
 }
 
 func (t *table) hasCurrent() bool {

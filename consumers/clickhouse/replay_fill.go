@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -91,9 +92,10 @@ func (r *replay) copyRows(ctx context.Context, where string) error {
 		return err
 	}
 	names := columnsText(namesOf(common))
-	// Without deduplication: what is there has been looked up, and nobody else writes here. The token only shows the generation.
+	// The token is one of its own every time: what is there has been looked up, and nobody else writes here.
 	sql := "INSERT INTO " + r.table.fullName() + " (" + names + ") SELECT " + names + " FROM " + r.inUse() + " WHERE " + where + " ORDER BY _partition, _offset LIMIT 1 BY _partition, _offset " +
-		"SETTINGS async_insert = 0, insert_deduplicate = 0, insert_deduplication_token = " + quoteText(r.table.replay.prefix(r.extent.TopicID)+".carried")
+		"SETTINGS async_insert = 0, insert_deduplicate = 0, insert_deduplication_token = " +
+		quoteText(fmt.Sprintf("%s.carried.%s.%d", r.table.replay.prefix(r.extent.TopicID), r.owner, time.Now().UnixNano()))
 	if err := r.exec(ctx, sql); err != nil {
 		return fmt.Errorf("copy rows of table %s: %w", r.inUse(), err)
 	}
