@@ -55,7 +55,29 @@ func (s *suite) newCase(t *testing.T) *kase {
 }
 
 // process is a process that runs the case's source, and to which something may happen.
-func (c *kase) process(p plan) *process { return newProcess(p, c.isProgress) }
+func (c *kase) process(p plan) *process {
+	out := newProcess(p, c.isProgress)
+	out.durable = c.durable
+	return out
+}
+
+// visibleSoon is how long it may take until what is committed can be read.
+const visibleSoon = 5 * time.Second
+
+// durable tells which of the positions is not committed. The source is told them one transaction after the other, so each must be the newest.
+func (c *kase) durable(ctx context.Context, positions []producers.Position) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), visibleSoon)
+	defer cancel()
+	for {
+		at, err := producers.ReadPositions(ctx, c.s.options(), c.prefix, source)
+		if err == nil && !slices.ContainsFunc(positions, func(p producers.Position) bool { return at[p.Part] != p.Text }) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the source was told that %v is durable; committed is %v (%v)", positions, at, err)
+		}
+	}
+}
 
 // isProgress tells whether a topic, of which a request has the name or the id, is that of the positions.
 func (c *kase) isProgress(name string, id [16]byte) bool {
@@ -162,6 +184,9 @@ func (r *running) wait(t *testing.T) {
 	}
 	if r.err != nil && !(r.p.recovery == zombie && errors.Is(r.err, producers.ErrFenced)) {
 		t.Fatalf("Run: %v", r.err)
+	}
+	if err := r.p.promises(); err != nil {
+		t.Fatal(err)
 	}
 }
 

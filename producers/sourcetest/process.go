@@ -57,6 +57,8 @@ type plan struct {
 type process struct {
 	plan
 	isProgress func(name string, id [16]byte) bool
+	// durable tells what is wrong with positions that the source is told are durable.
+	durable func(ctx context.Context, positions []producers.Position) error
 	// struck is closed when the fault has happened, thaw by the suite to wake a process that stands still.
 	struck, thaw chan struct{}
 
@@ -67,6 +69,7 @@ type process struct {
 	dead   bool
 	conns  map[net.Conn]struct{}
 	src    []producers.Source // that were made, the last one last
+	broken error              // the first promise to the source that was not kept
 }
 
 func newProcess(p plan, isProgress func(string, [16]byte) bool) *process {
@@ -256,7 +259,11 @@ func (w *watched) Next(ctx context.Context) (b producers.Batch, err error) {
 	return b, err
 }
 
+// Commit also looks whether the positions are durable. A zombie is not asked: another process may have gone on from there.
 func (w *watched) Commit(ctx context.Context, positions []producers.Position) error {
+	if w.p.recovery != zombie {
+		w.p.note(w.p.durable(ctx, positions))
+	}
 	return w.p.make(ctx, acknowledge, func() error { return w.src.Commit(ctx, positions) })
 }
 
@@ -266,6 +273,22 @@ func (w *watched) Close(ctx context.Context) error {
 		return nil
 	}
 	return w.src.Close(ctx)
+}
+
+// note keeps the first promise that was not kept.
+func (p *process) note(broken error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken == nil {
+		p.broken = broken
+	}
+}
+
+// promises is the first one to the source that was not kept.
+func (p *process) promises() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.broken
 }
 
 // sources are the sources that were made, the last one last.

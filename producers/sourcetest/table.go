@@ -10,7 +10,7 @@ import (
 const (
 	// sharedCases bounds Harness.Cases on a Kafka of its own process, where a case takes a second and more, shortCases with go test -short.
 	sharedCases = 36
-	shortCases  = 40
+	shortCases  = 26
 )
 
 // limit is how many cases are run; 0 means all of them.
