@@ -61,7 +61,7 @@ func TestServersFall(t *testing.T) {
 	if err := db.Exec(ctx, "UPDATE item SET text = 'while clickhouse is down' WHERE id <= 500"); err != nil {
 		t.Fatal(err)
 	}
-	unwell(t, config, "files_items")
+	unwell(t, config, "clickhouse-down (retry)", "to do: start ClickHouse")
 	if err := stack.ClickHouse.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestServersFall(t *testing.T) {
 		t.Fatal(err)
 	}
 	drop()
-	unwell(t, config, "sql")
+	unwell(t, config, "postgres-down (retry)", "to do: start Postgres")
 	if err := stack.Postgres.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -108,18 +108,20 @@ func allStored(t *testing.T, config string) {
 	}
 }
 
-// unwell waits until status says that something is wrong, and where.
-func unwell(t *testing.T, config, where string) {
+// unwell waits until status says that something is wrong: which fault it is, and what to do.
+func unwell(t *testing.T, config string, texts ...string) {
 	t.Helper()
 	var out string
 	if !poll(patience/3, func() bool {
 		var code int
 		code, out, _ = extract(t, "status", "--config", config)
+		for _, text := range texts {
+			if !strings.Contains(out, text) {
+				return false
+			}
+		}
 		return code == exitFailed
 	}) {
-		t.Fatalf("status finds nothing wrong:\n%s", out)
-	}
-	if !strings.Contains(out, where) {
-		t.Errorf("status does not say %q:\n%s", where, out)
+		t.Fatalf("status does not say %q:\n%s", texts, out)
 	}
 }
