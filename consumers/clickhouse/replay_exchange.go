@@ -28,13 +28,16 @@ func (r *replay) exchange(ctx context.Context) error {
 	if err := r.persist(ctx, "compare", r.compareCurrent); err != nil {
 		return err
 	}
+	if err := r.catchUp(ctx); err != nil {
+		return err
+	}
 	for lease, tries := r.o.Lease, 0; ; lease, tries = 2*lease, tries+1 {
 		final, err := r.exchangeWithin(ctx, lease)
 		if err == nil || ctx.Err() != nil || final || tries == 5 || !errors.Is(err, errLate) && consumers.Classify(classify(err)) != consumers.Retry {
 			return err
 		}
 		r.tell("exchange", err.Error())
-		if err := r.readRounds(ctx); err != nil {
+		if err := r.catchUp(ctx); err != nil {
 			return err
 		}
 		if err := r.persist(ctx, "compare", r.settle); err != nil {

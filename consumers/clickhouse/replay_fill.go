@@ -136,7 +136,7 @@ func (r *replay) seedCurrent(ctx context.Context) error {
 	})
 }
 
-// readRounds reads the topic until what is left is so little that the writers can wait for it.
+// readRounds reads what is planned, and then what has come meanwhile.
 func (r *replay) readRounds(ctx context.Context) error {
 	todo := map[int32]consumers.Range{}
 	for n, rng := range r.plan.Read {
@@ -152,7 +152,12 @@ func (r *replay) readRounds(ctx context.Context) error {
 	if err := r.readRanges(ctx, "read", todo); err != nil {
 		return err
 	}
-	const rounds, little = 20, 20_000
+	return r.catchUp(ctx)
+}
+
+// catchUp reads in rounds until what is left is so little that the writers can wait for it.
+func (r *replay) catchUp(ctx context.Context) error {
+	const rounds, little = 20, 2_000
 	for range rounds {
 		left, todo, err := r.behind(ctx)
 		if err != nil {

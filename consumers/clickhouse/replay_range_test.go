@@ -204,3 +204,24 @@ func TestTwoReplaysOfATopic(t *testing.T) {
 		t.Errorf("kept are %s", got)
 	}
 }
+
+// An exchange that is late is given up and begun again, and reads only what has come meanwhile.
+func TestReplayThatIsLateTriesAgain(t *testing.T) {
+	f := newFlow(newBench(t))
+	topic := f.filled("tries", 300)
+	tries := 0
+	r := f.replay(topic, func(o *ReplayOptions) {
+		o.Lease = 10 * time.Second
+		o.before = func(step string) error {
+			if step == "compare the rest" {
+				if tries++; tries == 1 {
+					return errLate
+				}
+			}
+			return nil
+		}
+	})
+	if tries != 2 || r.Read != 300 || r.Rows != 300 || r.Same != 300 {
+		t.Errorf("after %d tries replayed %+v", tries, r)
+	}
+}
