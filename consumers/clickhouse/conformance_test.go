@@ -149,7 +149,7 @@ func TestConformance(t *testing.T) {
 			return all
 		},
 	}
-	if testing.Short() {
+	if testing.Short() || embeddedtest.KafkaShared() { // whose groups take their time
 		h.Thin = 4
 	}
 	for _, c := range sinkCalls {
