@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // Class says what is done about an error. The vocabulary is that of faults.

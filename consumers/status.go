@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // Status is a snapshot of the consumers that any goroutine may read while Run writes it. The zero value is ready.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // feed is a source of numbered rows, of which those between two are bad until somebody mends them. Its position is the next row.

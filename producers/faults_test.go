@@ -24,9 +24,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // counter is a source of the numbers below a limit, which may grow. Its position is the next number.

@@ -3,7 +3,7 @@ package producers
 import (
 	"time"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // health says once when a source, or one reader of it, begins to wait for something, and once when it goes on. Attempts follow each other, so it

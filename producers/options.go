@@ -10,8 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // Registry gives the id of a schema under a subject, registering it if need be. A refusal because the schema is not backward compatible

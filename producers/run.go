@@ -12,7 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // Run streams a source into Kafka until the source is at its end or ctx ends; both return nil. It takes the transactional id

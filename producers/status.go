@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // State is what a source does now.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // counts is what a transaction holds.

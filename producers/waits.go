@@ -3,7 +3,7 @@ package producers
 import (
 	"sync"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // Reporter is what a Target may be besides: a source tells it what one of its parts waits for while the others go on, such as a file that it may not

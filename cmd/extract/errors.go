@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 func (a *app) errorsCommand() *cobra.Command {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // The page's table is that of the program.

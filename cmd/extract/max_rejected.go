@@ -8,7 +8,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // defaultMaxRejected is for sources and topics of which the configuration says nothing: a feed that is right loses a row now and then, one that is wrong

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"adventureworks.example/extract/consumers"
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // liveStatus is what a process knows of its running parts. Its methods may be called from any goroutine.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // writeProblems says what does not work now: the fault, since when, who waits, the error, and what to do.

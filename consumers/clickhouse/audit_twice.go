@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"adventureworks.example/extract/consumers"
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // RemoveTwice removes the rows of a topic that repeat an offset, and returns how many. What is found says where they are. Rows of one offset that are not

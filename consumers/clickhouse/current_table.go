@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // openCurrent returns the current table of a topic, nil when the topic carries no changes or its records have no key. It creates or changes table

@@ -9,7 +9,7 @@ import (
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 
 	"adventureworks.example/extract/consumers"
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // exception is the server's word in an error, whichever of the two libraries brought it.

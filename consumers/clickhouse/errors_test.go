@@ -13,7 +13,7 @@ import (
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
 
 	"adventureworks.example/extract/consumers"
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // Every code of the vocabulary has its line, whichever of the two libraries brings it; one that is not there wants a person.

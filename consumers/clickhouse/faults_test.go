@@ -20,8 +20,8 @@ import (
 	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/deploy/embedded"
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // logged keeps what a consumer says.

@@ -14,7 +14,7 @@ import (
 
 	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // kafkaWaits waits until something waits for a fault of Kafka, and sees that this was said once.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"adventureworks.example/extract/consumers"
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 func isUnknownSchema(err error) bool { return errors.Is(err, schemas.ErrUnknownSchema) }

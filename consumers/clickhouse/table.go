@@ -9,8 +9,8 @@ import (
 	"sync"
 
 	"adventureworks.example/extract/consumers"
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // The columns of every raw table that are not fields of the record.

@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/producers/sourcetest"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // flowing is a folder that is streamed into Kafka, with what the source says.

@@ -24,8 +24,8 @@ import (
 	"sync"
 	"time"
 
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 var (

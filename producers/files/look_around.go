@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // lookAround scans the folder for files to read.

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // reportName is the path of the report beside a file in failed/. A name that would be too long for the file system is cut.

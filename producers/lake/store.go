@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // object is one file of a lake as a listing shows it. ETag changes whenever its content does.

@@ -19,10 +19,10 @@ import (
 
 	"adventureworks.example/extract/deploy/embedded"
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/producers/sourcetest"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // watched is a source that runs, with what it says.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"adventureworks.example/extract/faults"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // ensurePublication sees to it that the publication holds every table of entries, and marks them as published. Tables it holds beside are left in it: they may be

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // ErrSlotLost is returned when the replication slot does not continue what was produced, and the policy is to stop.

@@ -33,9 +33,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"adventureworks.example/extract/faults"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // readAhead is how many batches wait for Next, each of about a megabyte.
