@@ -43,7 +43,7 @@ func TestAuditNeverCriesWolf(t *testing.T) {
 		stop = f.run(func(o *consumers.Options) {
 			o.Instance, o.Status, o.Log = name, nil, slog.New(slog.NewTextHandler(said, nil))
 			o.Kafka = append(o.Kafka, kgo.Dialer(gate.dial), kgo.RetryTimeout(time.Second))
-			o.Limits.BatchRows, o.Limits.Grace, o.Limits.SessionTimeout = 20+7*round, 100*time.Millisecond, 6*time.Second
+			o.Limits.BatchRows, o.Limits.SessionTimeout = 20+7*round, 6*time.Second
 			o.Audit.Every = auditTick
 		})
 		return func() { gate.shut(true); stop() }, stop
