@@ -101,6 +101,9 @@ func TestBurstPausesBeforeItIsWritten(t *testing.T) {
 			if len(seen) != 300-n {
 				t.Errorf("%d different rows, want %d", len(seen), 300-n)
 			}
+			if open && !r.o.Rejects.Take(30) {
+				t.Error("what was taken for an aborted transaction was not given back")
+			}
 		})
 	}
 }
