@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -161,53 +160,6 @@ func (r *replay) nothingLeft(ctx context.Context) error {
 	return nil
 }
 
-// patience is how long inserts under way are waited for before they are cancelled.
-const patience = 2 * time.Second
-
-// drain waits until inserts that began before end. One that takes long, as that of a process which is stopped, is cancelled: its writer tries
-// again, and is refused. The server keeps a cancelled insert in its list for as long as it waits for the client's rows; it does not take them
-// any more, so one that has had no row a second after it was cancelled is over.
-func (r *replay) drain(ctx context.Context, tables ...string) error {
-	var match []string
-	for _, t := range tables {
-		match = append(match, "match(query, "+quoteText("(?i)^\\s*INSERT\\s+INTO\\s+(TABLE\\s+)?(`?[^`.\\s]+`?\\s*\\.\\s*)?`?"+regexp.QuoteMeta(t)+"`?([\\s(;]|$)")+")")
-	}
-	sql := "SELECT query_id, if(is_cancelled AND read_rows + written_rows = 0, 'idle', if(is_cancelled, 'cancelled', 'running')) FROM system.processes " +
-		"WHERE query_kind IN ('Insert', 'AsyncInsertFlush') AND (" + strings.Join(match, " OR ") + ")"
-	idle := map[string]time.Time{}
-	for began := time.Now(); ; {
-		rows, err := r.texts(ctx, sql, 2)
-		if err != nil {
-			return classify(fmt.Errorf("look for inserts under way: %w", err))
-		}
-		busy := 0
-		for _, row := range rows {
-			id, state := row[0], row[1]
-			since, seen := idle[id]
-			switch {
-			case state == "idle" && !seen:
-				idle[id] = time.Now()
-			case state == "idle" && time.Since(since) > time.Second:
-				continue
-			case state == "running" && time.Since(began) > patience:
-				if err := r.exec(ctx, "KILL QUERY WHERE query_id = "+quoteText(id)+" ASYNC"); err != nil {
-					return fmt.Errorf("cancel an insert that began before the exchange: %w", err)
-				}
-			}
-			busy++
-		}
-		if busy == 0 {
-			return nil
-		}
-		r.tell("exchange", fmt.Sprintf("waits for %d inserts that began before", busy))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 // swap exchanges the tables, those of the current rows first: whoever writes to the new raw table must find the new current rows. A
 // statement that fails may have been carried out, so what is in use tells whether it was.
 func (r *replay) swap(ctx context.Context, deadline time.Time) error {
@@ -287,59 +239,4 @@ func (r *replay) putInPlace(ctx context.Context) error {
 		return fmt.Errorf("put table %s in place: %w", r.table.name, err)
 	}
 	return nil
-}
-
-// keep gives the older tables the names under which they are kept, and shows the columns of the new current rows.
-func (r *replay) keep(ctx context.Context) error {
-	if t, err := r.Sink.table(r.o.Topic); err == nil {
-		t.forget()
-	}
-	var err error
-	if r.gens, err = r.generations(ctx, r.o.Topic); err != nil {
-		return err
-	}
-	if err := r.keepOld(ctx); err != nil {
-		return err
-	}
-	r.table.mu.Lock()
-	st := r.table.state
-	r.table.mu.Unlock()
-	if st != nil && st.current != nil {
-		shown := *st.current
-		shown.hidden, shown.rows = false, rowsPrefix+r.gens.name
-		if err := shown.createView(ctx, "CREATE OR REPLACE VIEW"); err != nil {
-			return err
-		}
-	}
-	rows, err := r.ints(ctx, "SELECT toInt64(count()) FROM "+r.inUse())
-	if err != nil {
-		return classify(err)
-	}
-	r.report.Rows = rows[0]
-	r.report.Old, err = r.Generations(ctx, r.o.Topic)
-	for _, o := range r.report.Old {
-		if o.Database == r.conf.Raw && o.Generation == r.report.Generation-1 {
-			r.report.Before = o.Rows
-		}
-	}
-	return err
-}
-
-// keepOld names older tables that still have the name of a table being built.
-func (r *replay) keepOld(ctx context.Context) error {
-	for _, o := range r.gens.others {
-		if o.Building || !strings.Contains(o.Table, newMark) && !o.aside() {
-			continue
-		}
-		kept := fmt.Sprintf("%s~%d", o.base(), o.Generation)
-		if err := r.rename(ctx, o.Database, o.Table, kept); err != nil && !isMissing(err) {
-			return fmt.Errorf("keep table %s.%s as %s: %w", o.Database, o.Table, kept, err)
-		}
-	}
-	return nil
-}
-
-// refresh makes the dataset anew.
-func (r *replay) refresh(ctx context.Context) error {
-	return r.persist(ctx, "refresh", r.Refresh)
 }
