@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -152,6 +153,33 @@ func TestCurrentRowsFollowChanges(t *testing.T) {
 	c.expect("1=again:NULL 3=NULL:[]")
 	if n := c.one("SELECT toString(count()) FROM %s.sql_shop_item", quoteName(c.conf.Raw)); n != "9" {
 		t.Errorf("raw has %s rows, want 9", n)
+	}
+}
+
+// An offset that the raw table holds is one of which everything is held, so raw rows are written last: with the raw table gone, the dead letters and
+// the current rows are there already.
+func TestRawRowsAreWrittenLast(t *testing.T) {
+	c := newChangeTopic(newBench(t), "aw.sql.shop.item")
+	c.write(c.batch(c.change(schemas.OpRead, 10, 1, nil, &image{1, "one", nil})))
+	raw := quoteName(c.conf.Raw) + ".sql_shop_item"
+	if err := c.exec(t.Context(), "RENAME TABLE "+raw+" TO "+raw+"_away"); err != nil {
+		t.Fatal(err)
+	}
+	batch := c.batch(c.change(schemas.OpUpdate, 20, 1, nil, &image{1, "two", nil}), c.change(schemas.OpUpdate, 20, 2, nil, nil))
+	if _, err := c.Write(t.Context(), batch); consumers.Classify(err) != consumers.Pause {
+		t.Errorf("error is %v", err)
+	}
+	c.expect("1=two:NULL")
+	letters := func() string { return c.one("SELECT toString(count()) FROM %s", c.dead.fullName()) }
+	if n := letters(); n != "1" {
+		t.Errorf("%s dead letters before the raw rows, want 1", n)
+	}
+	if err := c.exec(t.Context(), "RENAME TABLE "+raw+"_away TO "+raw); err != nil {
+		t.Fatal(err)
+	}
+	c.write(batch)
+	if n := c.one("SELECT toString(count()) FROM %s", raw); n != "2" || letters() != "1" {
+		t.Errorf("%s raw rows and %s dead letters, want 2 and 1", n, letters())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -285,4 +286,43 @@ func TestAuditRestoresALostTail(t *testing.T) {
 	f.produce(topic, 1000, 10)
 	f.run(nil)
 	f.arrive(topic, 1010)
+}
+
+// announced is a sink that looks, at each write, for the intent that the coordinator holds.
+type announced struct {
+	consumers.Sink
+	adm   *kadm.Client
+	group string
+	mu    sync.Mutex
+	wrong []string // guarded by mu
+	seen  int      // guarded by mu
+}
+
+func (a *announced) Write(ctx context.Context, b consumers.Batch) (consumers.Written, error) {
+	held, err := a.adm.FetchOffsets(ctx, a.group)
+	at, _ := held.Lookup(b.Topic, b.Partition.Partition)
+	a.mu.Lock()
+	a.seen++
+	if want := fmt.Sprintf(" pending=%d-%d", b.Start, b.End); err != nil || at.At != b.Start || !strings.Contains(at.Metadata+" ", want+" ") {
+		a.wrong = append(a.wrong, fmt.Sprintf("%s from %d to %d, while %d %q is committed (%v)", b.Partition, b.Start, b.End, at.At, at.Metadata, err))
+	}
+	a.mu.Unlock()
+	return a.Sink.Write(ctx, b)
+}
+
+// No write begins before the coordinator holds its range, and the range is not committed as done before the write has ended.
+func TestIntentIsHeldDuringTheWrite(t *testing.T) {
+	f := newFlow(newBench(t))
+	topic := f.topic("intent", 3)
+	a := &announced{Sink: f.Sink, adm: kadm.NewClient(f.producer), group: f.conf.Prefix + ".clickhouse"}
+	f.run(func(o *consumers.Options) { o.Sink, o.Limits.BatchRows = a, 50 })
+	for i := range 5 {
+		f.produce(topic, 600*i, 600)
+		f.arrive(topic, 600*(i+1))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.seen < 5 || len(a.wrong) > 0 {
+		t.Errorf("%d writes, of which %d were not announced: %s", a.seen, len(a.wrong), strings.Join(a.wrong, "; "))
+	}
 }

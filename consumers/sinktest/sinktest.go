@@ -6,7 +6,6 @@ package sinktest
 
 import (
 	"flag"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -135,7 +134,7 @@ func (h Harness) watch(t *testing.T, provoked strike) []call {
 		}
 	}
 	for _, c := range all {
-		t.Log(fmt.Sprintf("%-14s %-40s %d", c.scene, c.name, c.count))
+		t.Logf("%-14s %-40s %d", c.scene, c.name, c.count)
 	}
 	return all
 }
