@@ -184,7 +184,7 @@ func (d *demo) note() string {
 	if note := d.pipeline.live.report().lastError(); note != "" {
 		return "! " + note
 	}
-	return "Ctrl-C stops and keeps everything. In another terminal: extract query, extract status, extract reconcile" + dirFlag(d.app.dir)
+	return "Ctrl-C stops and keeps everything. In another terminal: extract query, status, reconcile, audit, deadletters list, replay" + dirFlag(d.app.dir)
 }
 
 func dirFlag(dir string) string {

@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"adventureworks.example/extract/deploy/oracle"
 )
 
-// TestAuditRepairs damages the table of a dataset in every way while no consumer runs, and while one runs that does nothing by itself. The audit names
+// TestAuditRepairs damages the table of a dataset in every way while no consumer runs, and while one runs that does nothing by itself. Reconcile finds a gap, the audit names
 // what has happened, and brings back every row once.
 func TestAuditRepairs(t *testing.T) {
 	dir := folder(t)
@@ -39,7 +41,7 @@ func TestAuditRepairs(t *testing.T) {
 	whole := func() {
 		t.Helper()
 		audit(exitOK, "600 rows stored and 0 rejected, none missing, none twice")
-		got, err := askClickHouse(t.Context(), stack.ClickHouse.HTTP(), "SELECT count(), uniqExact(id), uniqExact(_partition, _offset) FROM raw.files_items")
+		got, err := oracle.Ask(t.Context(), stack.ClickHouse.HTTP(), "SELECT count(), uniqExact(id), uniqExact(_partition, _offset) FROM raw.files_items")
 		if err != nil || got != "600\t600\t600\n" {
 			t.Errorf("the table holds %q, %v", got, err)
 		}
@@ -56,10 +58,13 @@ func TestAuditRepairs(t *testing.T) {
 			program.stop()
 		}
 		for _, d := range damages {
-			if _, err := askClickHouse(t.Context(), stack.ClickHouse.HTTP(), d.sql); err != nil {
+			if _, err := oracle.Ask(t.Context(), stack.ClickHouse.HTTP(), d.sql); err != nil {
 				t.Fatal(err)
 			}
 			audit(exitFailed, d.want, "--topic", "files.items")
+			if code, out, errs := extract(t, "reconcile", "--config", config, "--wait", "1s"); code != exitFailed || !strings.Contains(out, "GAP files.items: ") {
+				t.Errorf("reconcile after %s ended with code %d:\n%s%s", d.sql, code, out, errs)
+			}
 			audit(exitOK, "none missing, none twice", "--repair", "--wait", "40s")
 			whole()
 		}

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TestDemoOnce runs the demo to its report, runs it again on what is there, and then with a row taken away: reconcile must be able to fail.
+// TestDemoOnce runs the demo to its report, runs it again on what is there, and then with a row taken away, which the report names unless the audit has
+// brought it back. (TestAuditRepairs switches the audit off and sees reconcile name every damage.)
 func TestDemoOnce(t *testing.T) {
 	dir := folder(t)
 	once := []string{"demo", "--once", "--dir", dir, "--rows", "7000"}
@@ -35,10 +36,6 @@ func TestDemoOnce(t *testing.T) {
 	demo.until("Ready after")
 	first := query(t, dir, "SELECT min(_offset) FROM raw.files_reviews WHERE _partition = 0")
 	query(t, dir, "ALTER TABLE raw.files_reviews DELETE WHERE _partition = 0 AND _offset = "+first+" SETTINGS mutations_sync = 1")
-	code, out, _ = extract(t, "reconcile", "--dir", dir, "--wait", "1s")
-	if code != exitFailed || !strings.Contains(out, "GAP files.reviews: 1 records of the topic are not stored") {
-		t.Errorf("reconcile with a row missing: code %d:\n%s", code, out)
-	}
 	demo.stop()
 
 	code, out, errs = extract(t, append(once, "--wait", "3s")...)

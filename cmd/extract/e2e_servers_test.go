@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"adventureworks.example/extract/deploy/oracle"
 )
 
 const itemSchema = `{"type":"record","name":"item","fields":[{"name":"id","type":"long"},{"name":"text","type":"string"}]}`
@@ -88,7 +90,7 @@ func TestServersFall(t *testing.T) {
 	if err := db.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	got, err := askClickHouse(ctx, stack.ClickHouse.HTTP(), "SELECT count(), uniqExact(id), max(id) FROM raw.files_items")
+	got, err := oracle.Ask(ctx, stack.ClickHouse.HTTP(), "SELECT count(), uniqExact(id), max(id) FROM raw.files_items")
 	if want := fmt.Sprintf("%d\t%d\t%d\n", items, items, items); err != nil || got != want {
 		t.Errorf("raw.files_items holds %q, %v; want %q", got, err, want)
 	}

@@ -179,19 +179,23 @@ func (s *Sink) readBack(ctx context.Context, from string, l *layout, keys map[st
 	return s.pool.do(ctx, ch.Query{
 		Body: "SELECT " + strings.Join(names, ", ") + " FROM " + from, Result: results,
 		Settings: []ch.Setting{{Key: "max_block_size", Value: "8192"}},
-		OnResult: func(_ context.Context, b proto.Block) error {
-			if b.Rows == 0 {
-				return nil
-			}
-			for _, f := range cols.Fields {
-				endRecords(f, b.Rows)
-			}
-			if err := cols.SetLen(b.Rows); err != nil {
-				return err
-			}
-			err := each(cols)
-			cols.Reset()
-			return err
-		},
+		OnResult: eachBlock(cols, func(int) error { return each(cols) }),
 	})
+}
+
+// eachBlock calls each with the number of rows of every block of an answer, which are in cols until it returns.
+func eachBlock(cols *schemas.Columns, each func(rows int) error) func(context.Context, proto.Block) error {
+	return func(_ context.Context, b proto.Block) error {
+		if b.Rows == 0 {
+			return nil
+		}
+		for _, f := range cols.Fields {
+			endRecords(f, b.Rows)
+		}
+		if err := cols.SetLen(b.Rows); err != nil {
+			return err
+		}
+		defer cols.Reset()
+		return each(b.Rows)
+	}
 }

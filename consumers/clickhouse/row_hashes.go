@@ -53,18 +53,8 @@ func (s *Sink) rowHashes(ctx context.Context, table string, l *layout, each func
 	return s.pool.do(ctx, ch.Query{
 		Body: "SELECT " + strings.Join(names, ", ") + " FROM " + table, Result: results,
 		Settings: []ch.Setting{{Key: "max_block_size", Value: "8192"}},
-		OnResult: func(_ context.Context, b proto.Block) error {
-			if b.Rows == 0 {
-				return nil
-			}
-			for _, f := range cols.Fields {
-				endRecords(f, b.Rows)
-			}
-			if err := cols.SetLen(b.Rows); err != nil {
-				return err
-			}
-			defer cols.Reset()
-			for row := range b.Rows {
+		OnResult: eachBlock(cols, func(rows int) error {
+			for row := range rows {
 				h := RowHash{Partition: partitions[row], Offset: offsets[row]}
 				if ids[row] != 0 {
 					line = cols.AppendCanonical(line[:0], row)
@@ -75,6 +65,6 @@ func (s *Sink) rowHashes(ctx context.Context, table string, l *layout, each func
 				}
 			}
 			return nil
-		},
+		}),
 	})
 }

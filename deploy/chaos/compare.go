@@ -3,10 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -14,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"adventureworks.example/extract/consumers/clickhouse"
+	"adventureworks.example/extract/deploy/oracle"
 	"adventureworks.example/extract/schemas"
 )
 
@@ -240,7 +238,7 @@ func (t *comparison) judge(r *Report) {
 
 // rejected takes the offsets that the consumer could not store as seen. The dead letters' own topic has its rows there, too.
 func (c *cluster) rejected(ctx context.Context, t *comparison) error {
-	text, err := askClickHouse(ctx, c.clickhouse.HTTP(), "SELECT _partition, _offset FROM raw.deadletters WHERE _topic = '"+t.topic+"' FORMAT TSV")
+	text, err := oracle.Ask(ctx, c.clickhouse.HTTP(), "SELECT _partition, _offset FROM raw.deadletters WHERE _topic = '"+t.topic+"' FORMAT TSV")
 	if err != nil {
 		return err
 	}
@@ -264,26 +262,4 @@ func (c *cluster) rejected(ctx context.Context, t *comparison) error {
 		}
 	}
 	return nil
-}
-
-// askClickHouse runs one statement over HTTP.
-func askClickHouse(ctx context.Context, address, sql string) (string, error) {
-	settings := url.Values{"output_format_decimal_trailing_zeros": {"1"}, "default_format": {"TabSeparated"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/?"+settings.Encode(), strings.NewReader(sql))
-	if err != nil {
-		return "", err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", fmt.Errorf("ask clickhouse: %w", err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return "", fmt.Errorf("ask clickhouse: %w", err)
-	}
-	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("ask clickhouse %s: %s", sql, text)
-	}
-	return string(text), nil
 }

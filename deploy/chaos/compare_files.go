@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"adventureworks.example/extract/deploy/oracle"
 )
 
 // readable is a dataset of files or objects that ClickHouse can read itself: every row as a text, on both sides.
@@ -83,7 +85,7 @@ func (c *cluster) readables() []readable {
 
 // numbers runs a query of one row of numbers.
 func (c *cluster) numbers(ctx context.Context, sql string) (all []int64, err error) {
-	text, err := askClickHouse(ctx, c.clickhouse.HTTP(), sql)
+	text, err := oracle.Ask(ctx, c.clickhouse.HTTP(), sql)
 	if err != nil {
 		return nil, err
 	}

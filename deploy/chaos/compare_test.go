@@ -42,33 +42,6 @@ func TestEveryGapIsAProblem(t *testing.T) {
 	}
 }
 
-func TestDifferencesOfATable(t *testing.T) {
-	tab := table{keys: 1, source: []string{"id", "text"}}
-	parse := func(text string) map[string]string {
-		t.Helper()
-		rows, err := tab.parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return rows
-	}
-	source := parse("1\ta\\tb\n2\t\\N\n")
-	if found := differences(source, parse("2\t\\N\n1\ta\\tb\n")); len(found) != 0 {
-		t.Errorf("equal tables differ: %q", found)
-	}
-	for text, want := range map[string]string{"1\ta\\tb\n": `key "2" is missing`, "1\ta\\tb\n2\t\n": `key "2" is "\\N" in postgres and "" here`,
-		"1\ta\\tb\n2\t\\N\n3\tc\n": `key "3" is there`} {
-		if found := differences(source, parse(text)); len(found) != 1 || !strings.Contains(found[0], want) {
-			t.Errorf("%q: %q", text, found)
-		}
-	}
-	for _, text := range []string{"1\n", "1\ta\n1\ta\n"} {
-		if _, err := tab.parse(text); err == nil {
-			t.Errorf("%q is taken", text)
-		}
-	}
-}
-
 func TestTheReportSaysTheSeed(t *testing.T) {
 	r := &Report{Seed: 42, ByMember: map[string]*MemberReport{"kafka": {Kills: 3}, "consume 1": {Kills: 2, Stops: 1}}, Fed: map[string]int64{"order": 9}, Records: 100, Stored: 99, Missing: 1,
 		Recovery: []Recovery{{"kafka", time.Second}, {"kafka", 3 * time.Second}, {"consume 1", 2 * time.Second}}}

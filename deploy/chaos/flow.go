@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"adventureworks.example/extract/deploy/oracle"
 )
 
 // flow watches what arrives in ClickHouse, to tell how long after a kill rows flow again: until a row is stored that was produced after the kill, in
@@ -37,7 +39,7 @@ type newest map[string]int64
 func (f *flow) look(ctx context.Context) (newest, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	text, err := askClickHouse(ctx, f.clickhouse, flowSQL)
+	text, err := oracle.Ask(ctx, f.clickhouse, flowSQL)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -46,36 +47,52 @@ type tally struct {
 	columns *schemas.Columns
 }
 
+// counts is how often files are counted when some move away meanwhile.
+const counts = 5
+
 // Held implements producers.Holder: it reads every file again that is or was in the folder, by the code that sent it. Files that were deleted once they were
-// done, and rows of a content that was replaced, are not there to be counted.
+// done, and rows of a content that was replaced, are not there to be counted. A producer that moves a file away while it is counted makes it count anew.
 func (s *Source) Held(ctx context.Context, report func(producers.Held)) error {
+	for try := 1; ; try++ {
+		v, err := s.count(ctx)
+		if errors.Is(err, fs.ErrNotExist) && try < counts {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, d := range s.datasets {
+			report(v.tally[d.Name].Held)
+		}
+		if t := v.tally[""]; t != nil {
+			report(t.Held) // files that could not be read at all and of no dataset
+		}
+		return nil
+	}
+}
+
+func (s *Source) count(ctx context.Context) (*inventory, error) {
 	limit := defaultRecordBytes
 	if s.target != nil {
 		limit = s.target.MaxRecordBytes()
 	}
 	v := &inventory{reader: s.reader, tally: map[string]*tally{}, byHash: map[string]position{}}
 	if err := v.reader.open(ctx, heldTarget{limit}); err != nil {
-		return err
+		return nil, err
 	}
 	for _, d := range s.datasets {
 		decoder, err := schemas.NewDecoder(d.value, d.value)
 		if err != nil {
-			return fmt.Errorf("dataset %s: %w", d.Name, err)
+			return nil, fmt.Errorf("dataset %s: %w", d.Name, err)
 		}
 		v.tally[d.Name] = &tally{Held: producers.Held{Dataset: d.Name}, decoder: decoder, columns: schemas.NewColumns(d.value)}
 	}
 	for _, folder := range []string{failedFolder, processedFolder, "."} {
 		if err := s.countFolder(ctx, v, folder); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, d := range s.datasets {
-		report(v.tally[d.Name].Held)
-	}
-	if t := v.tally[""]; t != nil {
-		report(t.Held) // files that could not be read at all and of no dataset
-	}
-	return nil
+	return v, nil
 }
 
 func (s *Source) countFolder(ctx context.Context, v *inventory, folder string) error {
