@@ -180,6 +180,31 @@ func (c *current) send(ctx context.Context, in proto.Input) error {
 	return nil
 }
 
+// markTruncated marks what a batch without any key truncates. A TRUNCATE has no key itself, so a process may meet one before the first key that opens
+// the current table; the mark needs the table's name alone.
+func (s *Sink) markTruncated(ctx context.Context, w *write, value *schemas.Schema) error {
+	c := &current{sink: s, name: schemas.Table(s.conf.Prefix, w.batch.Topic), after: -1, before: -1}
+	if c.findRow(value) == nil {
+		return nil
+	}
+	ch := c.changes(w.cols)
+	var truncated *version
+	for row := range w.cols.Len() {
+		if v := ch.version(row); schemas.Op(ch.op.Bytes(row)) == schemas.OpTruncate && (truncated == nil || truncated.less(v)) {
+			truncated = &v
+		}
+	}
+	if truncated == nil {
+		return nil
+	}
+	for _, sql := range c.createTruncations() {
+		if err := s.define(ctx, sql); err != nil {
+			return fmt.Errorf("create table %s: %w", c.truncations(), err)
+		}
+	}
+	return c.truncate(ctx, *truncated)
+}
+
 func (c *current) truncate(ctx context.Context, v version) error {
 	name := new(proto.ColStr)
 	name.Append(c.name)

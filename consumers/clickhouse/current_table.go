@@ -139,17 +139,23 @@ func (c *current) create(ctx context.Context, m meta) error {
 	if err != nil {
 		return err
 	}
-	for _, sql := range []string{
-		"CREATE DATABASE IF NOT EXISTS " + quoteName(c.sink.conf.Current),
-		"CREATE TABLE IF NOT EXISTS " + c.truncations() + " (`table` String, `_version` UInt128) ENGINE = ReplacingMergeTree(_version) ORDER BY `table`",
-		"CREATE TABLE IF NOT EXISTS " + c.rowsTable() + " (\n" + strings.Join(columns, ",\n") + ")\nENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY (" +
-			strings.Join(keys, ", ") + ") SETTINGS " + settings + "\nCOMMENT " + quoteText(m.text()),
-	} {
+	for _, sql := range append(c.createTruncations(),
+		"CREATE TABLE IF NOT EXISTS "+c.rowsTable()+" (\n"+strings.Join(columns, ",\n")+")\nENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY ("+
+			strings.Join(keys, ", ")+") SETTINGS "+settings+"\nCOMMENT "+quoteText(m.text()),
+	) {
 		if err := c.sink.define(ctx, sql); err != nil {
 			return fmt.Errorf("create table %s: %w", c.rowsTable(), err)
 		}
 	}
 	return c.createView(ctx, "CREATE VIEW IF NOT EXISTS")
+}
+
+// createTruncations creates the database and the table of the marks, which all current tables share.
+func (c *current) createTruncations() []string {
+	return []string{
+		"CREATE DATABASE IF NOT EXISTS " + quoteName(c.sink.conf.Current),
+		"CREATE TABLE IF NOT EXISTS " + c.truncations() + " (`table` String, `_version` UInt128) ENGINE = ReplacingMergeTree(_version) ORDER BY `table`",
+	}
 }
 
 func (c *current) createView(ctx context.Context, create string) error {

@@ -222,6 +222,29 @@ func TestTruncateHidesWhatCameBefore(t *testing.T) {
 	c.expect("2=y:NULL") // and this one was behind it
 }
 
+// A TRUNCATE has no key. It counts as well when it is the first that a process meets of a topic, or the first of the topic at all.
+func TestTruncateWithoutAnyKey(t *testing.T) {
+	c := newChangeTopic(newBench(t), "aw.sql.shop.item")
+	truncate := func(lsn int64) {
+		t.Helper()
+		rec := c.change(schemas.OpTruncate, lsn, 2, nil, nil)
+		rec.Key = nil
+		restarted, err := Open(t.Context(), c.conf, c.registry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer restarted.Close()
+		if _, err := restarted.Write(t.Context(), c.batch(rec)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	truncate(30)
+	c.write(c.batch(c.change(schemas.OpRead, 20, 1, nil, &image{1, "behind", nil}), c.change(schemas.OpCreate, 40, 1, nil, &image{2, "y", nil})))
+	c.expect("2=y:NULL")
+	truncate(50)
+	c.expect("")
+}
+
 func TestCurrentDigestIsThatOfTheRows(t *testing.T) {
 	c := newChangeTopic(newBench(t), "aw.sql.shop.item")
 	c.write(c.batch(c.change(schemas.OpRead, 10, 1, nil, &image{1, "one", []int64{1}}), c.change(schemas.OpRead, 10, 1, nil, &image{2, "", nil}),

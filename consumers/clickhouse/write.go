@@ -101,10 +101,14 @@ func (w *write) run(ctx context.Context) error {
 	if st == nil {
 		return nil
 	}
-	if st.current != nil {
-		if err := st.current.write(ctx, w); err != nil {
-			return err
-		}
+	switch {
+	case st.current != nil:
+		err = st.current.write(ctx, w)
+	case st.changes:
+		err = w.sink.markTruncated(ctx, w, st.layout.schema)
+	}
+	if err != nil {
+		return err
 	}
 	if err := w.writeRaw(ctx, st); err != nil {
 		return err
