@@ -200,7 +200,7 @@ func (f *flood) flow(p *child) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.first.IsZero() {
-			return false
+			return f.rows >= f.next // all was committed before its end, and only read later
 		}
 		f.flows = append(f.flows, f.first.Sub(p.started))
 		return true
