@@ -26,10 +26,10 @@ type current struct {
 	name   string // of the view
 	rows   string // the table of the rows
 	hidden bool   // a replay builds the rows: they have no view
-	layout *layout
-	keys   []column
-	after  int // index of the field in the envelope
+	after  int    // index of the field in the envelope
 	before int
+	layout *layout // of the rows; nil as long as no key is known
+	keys   []column
 }
 
 // version is a UInt128, the higher half first.
@@ -100,11 +100,10 @@ func (c *current) outside(cols *schemas.Columns) map[int]string {
 	return found
 }
 
-// write brings the changes of a batch to the current rows.
+// write brings the rows of a batch to the current rows.
 func (c *current) write(ctx context.Context, w *write) error {
 	ch := c.changes(w.cols)
 	var written, deleted, incomplete []int
-	var truncated *version
 	for row := range w.cols.Len() {
 		switch schemas.Op(ch.op.Bytes(row)) {
 		case schemas.OpRead, schemas.OpCreate, schemas.OpUpdate:
@@ -115,10 +114,6 @@ func (c *current) write(ctx context.Context, w *write) error {
 			}
 		case schemas.OpDelete:
 			deleted = append(deleted, row)
-		case schemas.OpTruncate:
-			if v := ch.version(row); truncated == nil || truncated.less(v) {
-				truncated = &v
-			}
 		}
 	}
 	if len(incomplete) > 0 {
@@ -129,13 +124,7 @@ func (c *current) write(ctx context.Context, w *write) error {
 	if err := c.insert(ctx, w, ch, written, c.after, 0); err != nil {
 		return err
 	}
-	if err := c.insert(ctx, w, ch, deleted, c.before, 1); err != nil {
-		return err
-	}
-	if truncated != nil {
-		return c.truncate(ctx, *truncated)
-	}
-	return nil
+	return c.insert(ctx, w, ch, deleted, c.before, 1)
 }
 
 // insert writes one image of the chosen rows.
@@ -180,29 +169,32 @@ func (c *current) send(ctx context.Context, in proto.Input) error {
 	return nil
 }
 
-// markTruncated marks what a batch without any key truncates. A TRUNCATE has no key itself, so a process may meet one before the first key that opens
-// the current table; the mark needs the table's name alone.
-func (s *Sink) markTruncated(ctx context.Context, w *write, value *schemas.Schema) error {
-	c := &current{sink: s, name: schemas.Table(s.conf.Prefix, w.batch.Topic), after: -1, before: -1}
-	if c.findRow(value) == nil {
-		return nil
-	}
-	ch := c.changes(w.cols)
-	var truncated *version
-	for row := range w.cols.Len() {
-		if v := ch.version(row); schemas.Op(ch.op.Bytes(row)) == schemas.OpTruncate && (truncated == nil || truncated.less(v)) {
-			truncated = &v
+// truncated is the version of the last TRUNCATE among the changes, nil without one.
+func (ch changes) truncated() (last *version) {
+	for row := range ch.cols.Len() {
+		if schemas.Op(ch.op.Bytes(row)) != schemas.OpTruncate {
+			continue
+		}
+		if v := ch.version(row); last == nil || last.less(v) {
+			last = &v
 		}
 	}
-	if truncated == nil {
+	return last
+}
+
+// markTruncated marks the table as truncated where a batch says so. The mark needs the table's name alone, not its key: a TRUNCATE has none, and a process
+// may meet one before the first key that opens the current table.
+func (c *current) markTruncated(ctx context.Context, w *write) error {
+	v := c.changes(w.cols).truncated()
+	if v == nil {
 		return nil
 	}
 	for _, sql := range c.createTruncations() {
-		if err := s.define(ctx, sql); err != nil {
+		if err := c.sink.define(ctx, sql); err != nil {
 			return fmt.Errorf("create table %s: %w", c.truncations(), err)
 		}
 	}
-	return c.truncate(ctx, *truncated)
+	return c.truncate(ctx, *v)
 }
 
 func (c *current) truncate(ctx context.Context, v version) error {

@@ -14,12 +14,8 @@ import (
 // openCurrent returns the current table of a topic, nil when the topic carries no changes or its records have no key. It creates or changes table
 // and view so that they fit the schema.
 func (s *Sink) openCurrent(ctx context.Context, t *table, value, key *schemas.Schema) (*current, error) {
-	if key == nil || key.Root.Kind != schemas.Record || len(key.Root.Fields) == 0 {
-		return nil, nil
-	}
-	c := &current{sink: s, name: schemas.Table(s.conf.Prefix, t.topic), rows: rowsPrefix + t.name, hidden: t.replay != nil, after: -1, before: -1}
-	row := c.findRow(value)
-	if row == nil {
+	c, row := s.envelope(t, value)
+	if c == nil || key == nil || key.Root.Kind != schemas.Record || len(key.Root.Fields) == 0 {
 		return nil, nil
 	}
 	if err := c.layOut(row, key); err != nil {
@@ -29,6 +25,17 @@ func (s *Sink) openCurrent(ctx context.Context, t *table, value, key *schemas.Sc
 		return nil, fmt.Errorf("current rows of %s: %w", t.topic, err)
 	}
 	return c, nil
+}
+
+// envelope is the current table of a topic as far as the schema of its values tells, without a key and columns, and the type of its rows; nil when the topic
+// carries no changes.
+func (s *Sink) envelope(t *table, value *schemas.Schema) (*current, *schemas.Type) {
+	c := &current{sink: s, name: schemas.Table(s.conf.Prefix, t.topic), rows: rowsPrefix + t.name, hidden: t.replay != nil, after: -1, before: -1}
+	row := c.findRow(value)
+	if row == nil {
+		return nil, nil
+	}
+	return c, row
 }
 
 // findRow is the type of the rows in an envelope of changes, nil when the schema is none.
@@ -65,11 +72,7 @@ func (c *current) layOut(row *schemas.Type, key *schemas.Schema) error {
 			return fmt.Errorf("the key's field %s is no column of the row", f.Name)
 		}
 		k := &c.layout.columns[i]
-		if k.nullable { // a key has no nulls
-			k.nullable = false
-			k.wire = strings.TrimSuffix(strings.TrimPrefix(k.wire, "Nullable("), ")")
-			k.typ = strings.Replace(k.typ, "Nullable("+k.wire+")", k.wire, 1)
-		}
+		k.withoutNull() // a key has none
 		c.keys = append(c.keys, *k)
 	}
 	return nil

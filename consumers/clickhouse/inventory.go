@@ -165,10 +165,8 @@ func (s *Sink) readBack(ctx context.Context, from string, l *layout, keys map[st
 	var names []string
 	var results proto.Results
 	for _, c := range l.columns {
-		if keys[c.name] && c.nullable {
-			c.nullable = false
-			c.wire = strings.TrimSuffix(strings.TrimPrefix(c.wire, "Nullable("), ")")
-			c.typ = strings.Replace(c.typ, "Nullable("+c.wire+")", c.wire, 1)
+		if keys[c.name] {
+			c.withoutNull()
 		}
 		names = append(names, c.selectText())
 		results = append(results, proto.ResultColumn{Data: &output{col: c, cols: cols}})

@@ -28,6 +28,16 @@ type column struct {
 	tuple    bool   // an array or map inside of a tuple
 }
 
+// withoutNull makes it a column that takes no NULL.
+func (c *column) withoutNull() {
+	if !c.nullable {
+		return
+	}
+	c.nullable = false
+	c.wire = strings.TrimSuffix(strings.TrimPrefix(c.wire, "Nullable("), ")")
+	c.typ = strings.Replace(c.typ, "Nullable("+c.wire+")", c.wire, 1)
+}
+
 // layout is how rows of one schema lie in a table. It is immutable.
 type layout struct {
 	schema  *schemas.Schema

@@ -65,8 +65,8 @@ type tableState struct {
 	layout   *layout
 	decoders map[int]*schemas.Decoder // by the writer's schema id
 	prefix   string                   // of the deduplication tokens
-	changes  bool                     // the topic carries changes
-	current  *current                 // nil unless the topic carries changes of a table with a key
+	envelope *current                 // what marks truncated tables; nil unless the topic carries changes
+	current  *current                 // what writes their rows; nil until there is a key
 	limits   limits
 	spare    sync.Pool // of *schemas.Columns of the layout's schema
 }
@@ -164,7 +164,7 @@ func (t *table) ready(ctx context.Context, b consumers.Batch, writers map[int]*s
 
 // fits tells whether nothing is to be done for records of these schemas.
 func (st *tableState) fits(writers map[int]*schemas.Schema, keys *schemas.Schema, tombstones bool) bool {
-	if st == nil || st.current == nil && keys != nil && st.changes || tombstones && !st.layout.tombstones {
+	if st == nil || st.current == nil && keys != nil && st.envelope != nil || tombstones && !st.layout.tombstones {
 		return false
 	}
 	for id := range writers {
@@ -207,7 +207,8 @@ func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas
 	if old == nil || old.layout.schema.String() != l.schema.String() || old.layout.tombstones != l.tombstones {
 		old = nil
 	}
-	st := &tableState{layout: l, limits: limitsOf(l), changes: (&current{after: -1, before: -1}).findRow(l.schema) != nil, decoders: map[int]*schemas.Decoder{}, prefix: t.meta.tokenPrefix()}
+	st := &tableState{layout: l, limits: limitsOf(l), decoders: map[int]*schemas.Decoder{}, prefix: t.meta.tokenPrefix()}
+	st.envelope, _ = t.sink.envelope(t, l.schema)
 	if old != nil {
 		st.layout, st.limits, st.current = old.layout, old.limits, old.current
 		for id, d := range old.decoders {

@@ -101,14 +101,15 @@ func (w *write) run(ctx context.Context) error {
 	if st == nil {
 		return nil
 	}
-	switch {
-	case st.current != nil:
-		err = st.current.write(ctx, w)
-	case st.changes:
-		err = w.sink.markTruncated(ctx, w, st.layout.schema)
+	if st.current != nil {
+		if err := st.current.write(ctx, w); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
+	if st.envelope != nil {
+		if err := st.envelope.markTruncated(ctx, w); err != nil {
+			return err
+		}
 	}
 	if err := w.writeRaw(ctx, st); err != nil {
 		return err
