@@ -7,6 +7,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// DefaultGroup is the consumer group of the topics of a prefix, unless Options name another.
+func DefaultGroup(prefix string) string { return prefix + ".clickhouse" }
+
 // Options are what Run needs. Kafka, Prefix and Sink are required.
 type Options struct {
 	Kafka   []kgo.Opt // brokers, TLS and SASL

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -121,21 +122,15 @@ func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
 	if !p.recover.Empty() && p.next < p.recover.End {
 		return nil, 0, false // the batch that was intended comes back whole
 	}
-	n, limit := 0, int64(math.MaxInt64)
+	limit, rows, most := int64(math.MaxInt64), limits.BatchRows, limits.BatchBytes
 	switch {
 	case !p.recover.Empty():
-		limit = p.recover.End
+		limit, rows, most = p.recover.End, math.MaxInt, math.MaxInt
 	case len(p.again) > 0:
 		limit = p.again[0].End
 	}
-	for n < len(p.buf) && p.buf[n].Offset < limit {
-		s := size(p.buf[n])
-		if p.recover.Empty() && n > 0 && (n >= limits.BatchRows || bytes+s > limits.BatchBytes) {
-			break
-		}
-		bytes += s
-		n++
-	}
+	below := sort.Search(len(p.buf), func(i int) bool { return p.buf[i].Offset >= limit })
+	n, bytes := fit(p.buf[:below], rows, most)
 	end := p.next
 	switch {
 	case !p.recover.Empty():
@@ -148,6 +143,19 @@ func (r *runner) cut(p *part) (b *Batch, bytes int, ok bool) {
 	b = &Batch{Partition: p.Partition, Range: Range{p.position, end}, Records: p.buf[:n:n], First: p.first, Rejects: r.budget(p.Topic),
 		Again: !p.recover.Empty() || p.position < p.doubt, audit: len(p.again) > 0}
 	return b, bytes, !b.Range.Empty()
+}
+
+// fit is how many records make a batch of so many rows and bytes, and how many bytes those are. The first always fits.
+func fit(buf []*kgo.Record, rows, most int) (n, bytes int) {
+	for n < len(buf) {
+		s := size(buf[n])
+		if n > 0 && (n >= rows || bytes+s > most) {
+			break
+		}
+		bytes += s
+		n++
+	}
+	return n, bytes
 }
 
 // budget is the topic's budget of rejected records.

@@ -179,15 +179,7 @@ func (w *rereading) write(ctx context.Context, b Batch) error {
 }
 
 func (w *rereading) cut(p *rereadPart) (b Batch, bytes int) {
-	n := 0
-	for n < len(p.buf) && n < w.Limits.BatchRows {
-		s := size(p.buf[n])
-		if n > 0 && bytes+s > w.Limits.BatchBytes {
-			break
-		}
-		bytes += s
-		n++
-	}
+	n, bytes := fit(p.buf, w.Limits.BatchRows, w.Limits.BatchBytes)
 	end := p.next
 	if n < len(p.buf) {
 		end = p.buf[n].Offset

@@ -88,7 +88,7 @@ type polled struct {
 
 func newRunner(o Options) *runner {
 	o.Limits = o.Limits.withDefaults()
-	set(&o.Group, o.Prefix+".clickhouse")
+	set(&o.Group, DefaultGroup(o.Prefix))
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

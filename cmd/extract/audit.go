@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,27 +58,17 @@ type auditOptions struct {
 }
 
 func (a *app) audit(ctx context.Context, o auditOptions) error {
-	if !slices.Contains([]string{"text", "json"}, o.format) {
-		return usageError{fmt.Errorf("--format %q: use text or json", o.format)}
-	}
-	log, err := newLog(a.stderr, a.logFormat, cmp.Or(a.logLevel, "warn"))
-	if err != nil {
+	if err := checkFormat(o.format, "text", "json"); err != nil {
 		return err
 	}
-	c, err := a.findConfig()
-	if err != nil {
-		return err
-	}
-	for i, t := range o.topics {
-		if !strings.HasPrefix(t, c.Prefix+".") {
-			o.topics[i] = c.Prefix + "." + t
-		}
-	}
-	p, err := openPipeline(ctx, c, quiet(log))
+	p, err := a.openQuiet(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	for i, t := range o.topics {
+		o.topics[i] = p.c.fullTopic(t)
+	}
 	r := &auditor{pipeline: p, o: o, progress: a.stderr}
 	all, err := r.look(ctx)
 	if err != nil {
@@ -104,7 +93,7 @@ type auditor struct {
 }
 
 func (r *auditor) look(ctx context.Context) ([]consumers.Finding, error) {
-	all, err := consumers.Look(ctx, consumers.LookOptions{Kafka: r.kafka, Group: r.c.Prefix + ".clickhouse", Topics: r.o.topics, Sink: r.sink, Full: r.o.full})
+	all, err := consumers.Look(ctx, consumers.LookOptions{Kafka: r.kafka, Group: consumers.DefaultGroup(r.c.Prefix), Topics: r.o.topics, Sink: r.sink, Full: r.o.full})
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (r *auditor) members(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("connect to kafka: %w", err)
 	}
 	defer cl.Close()
-	group := r.c.Prefix + ".clickhouse"
+	group := consumers.DefaultGroup(r.c.Prefix)
 	described, err := kadm.NewClient(cl).DescribeGroups(ctx, group)
 	if err != nil {
 		return nil, fmt.Errorf("describe group %s: %w", group, err)

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,8 +44,8 @@ is well and no --dir was given.`,
 	f.DurationVar(&o.Drain, "drain", 5*time.Minute, "how long everything may take to arrive at the end")
 	format := f.String("format", "text", "the report as text or json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if !slices.Contains([]string{"text", "json"}, *format) {
-			return usageError{fmt.Errorf("--format %q: use text or json", *format)}
+		if err := checkFormat(*format, "text", "json"); err != nil {
+			return err
 		}
 		if o.For <= 0 || o.Kills < 0 || o.Rows < 1 || o.Drain <= 0 {
 			return usageError{errors.New("--for, --kills, --rows and --drain are more than nothing")}

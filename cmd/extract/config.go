@@ -227,6 +227,14 @@ func under(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
+// fullTopic is the name of a topic that is given with or without the prefix.
+func (c *Config) fullTopic(name string) string {
+	if strings.HasPrefix(name, c.Prefix+".") {
+		return name
+	}
+	return c.Prefix + "." + name
+}
+
 // partitions is how many partitions the topics of a source get when they are made. Rows of one table trickle in: each partition that gets some costs a write
 // of its own, so that a table has one. Files and objects come by the thousand, and several partitions are written side by side.
 func (c *Config) partitions(s SourceConfig) int32 {

@@ -121,20 +121,12 @@ type letters struct {
 
 // openLetters reads the configuration and what is on record.
 func (a *app) openLetters(ctx context.Context) (*letters, error) {
-	log, err := newLog(a.stderr, a.logFormat, a.logLevel)
-	if err != nil {
-		return nil, err
-	}
-	c, err := a.findConfig()
-	if err != nil {
-		return nil, err
-	}
-	p, err := openPipeline(ctx, c, quiet(log))
+	p, err := a.openQuiet(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
 	l := &letters{pipeline: p}
-	if l.closings, err = producers.ReadClosings(ctx, p.kafka, c.Prefix); err != nil {
+	if l.closings, err = producers.ReadClosings(ctx, p.kafka, p.c.Prefix); err != nil {
 		p.close()
 		return nil, err
 	}

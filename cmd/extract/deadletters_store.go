@@ -43,7 +43,7 @@ func (c *letterCloser) store(ctx context.Context, x letter) error {
 	case !bytes.Equal(rec.Value, x.Raw) || !bytes.Equal(rec.Key, x.Key):
 		return rejected("topic %s holds another record at offset %d of partition %d: it was made again", x.Topic, x.Offset, x.Partition)
 	}
-	first, err := consumers.NothingStored(ctx, c.topics.adm, c.c.Prefix+".clickhouse", x.Topic)
+	first, err := consumers.NothingStored(ctx, c.topics.adm, consumers.DefaultGroup(c.c.Prefix), x.Topic)
 	if err != nil {
 		return err
 	}

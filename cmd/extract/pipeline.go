@@ -178,7 +178,7 @@ func (p *pipeline) consumerPart() part {
 		o := p.consumerOptions()
 		o.Audit = p.c.Audit.options(p.audits)
 		if p.c.State != "" {
-			name, release, err := consumers.TakeInstance(p.c.State, p.c.Prefix+".clickhouse")
+			name, release, err := consumers.TakeInstance(p.c.State, consumers.DefaultGroup(p.c.Prefix))
 			if err != nil {
 				return err
 			}

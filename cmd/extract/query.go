@@ -43,15 +43,7 @@ table holds the first rows in memory to find the columns' widths (--rows).`,
 		if err != nil {
 			return err
 		}
-		log, err := newLog(a.stderr, a.logFormat, a.logLevel)
-		if err != nil {
-			return err
-		}
-		c, err := a.findConfig()
-		if err != nil {
-			return err
-		}
-		p, err := openPipeline(cmd.Context(), c, quiet(log))
+		p, err := a.openQuiet(cmd.Context(), nil)
 		if err != nil {
 			return err
 		}

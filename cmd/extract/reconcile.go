@@ -44,8 +44,8 @@ then tries again until everything adds up or --wait is over. The demo's own chan
 		if err != nil {
 			return err
 		}
-		if !slices.Contains([]string{"text", "json", "markdown"}, *format) {
-			return usageError{fmt.Errorf("--format %q: use text, json or markdown", *format)}
+		if err := checkFormat(*format, "text", "json", "markdown"); err != nil {
+			return err
 		}
 		c, err := a.findConfig()
 		if err != nil {
@@ -65,6 +65,25 @@ then tries again until everything adds up or --wait is over. The demo's own chan
 		return writeCompleteness(a.stdout, all, *format)
 	}
 	return cmd
+}
+
+// openQuiet finds the configuration and opens what it describes, for a command that answers and ends. check, where it is not nil, looks at what was asked
+// by the configuration before anything is opened.
+func (a *app) openQuiet(ctx context.Context, check func(*Config) error) (*pipeline, error) {
+	log, err := newLog(a.stderr, a.logFormat, a.logLevel)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.findConfig()
+	if err != nil {
+		return nil, err
+	}
+	if check != nil {
+		if err := check(c); err != nil {
+			return nil, err
+		}
+	}
+	return openPipeline(ctx, c, quiet(log))
 }
 
 // quiet keeps a command's parts from telling their life: only what goes wrong is said.

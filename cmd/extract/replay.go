@@ -1,14 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,18 +62,7 @@ func (a *app) replayCommand() *cobra.Command {
 	flags.BoolVar(&f.list, "list", false, "list the old tables, and what a killed replay left, and do nothing")
 	flags.StringVar(&f.format, "format", "text", "text or json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		log, err := newLog(a.stderr, a.logFormat, cmp.Or(a.logLevel, "warn"))
-		if err != nil {
-			return err
-		}
-		c, err := a.findConfig()
-		if err != nil {
-			return err
-		}
-		if err := f.check(c); err != nil {
-			return err
-		}
-		p, err := openPipeline(cmd.Context(), c, quiet(log))
+		p, err := a.openQuiet(cmd.Context(), f.check)
 		if err != nil {
 			return err
 		}
@@ -96,9 +83,7 @@ func (f *replayFlags) check(c *Config) (err error) {
 	if f.topic == "" {
 		return usageError{errors.New("name the topic with --topic, such as aw.files.reviews; extract status lists them")}
 	}
-	if !strings.HasPrefix(f.topic, c.Prefix+".") {
-		f.topic = c.Prefix + "." + f.topic
-	}
+	f.topic = c.fullTopic(f.topic)
 	source, _, ok := schemas.SplitTopic(c.Prefix, f.topic)
 	if !ok || !slices.ContainsFunc(c.Sources, func(s SourceConfig) bool { return s.Name == source }) {
 		return usageError{fmt.Errorf("--topic %s is of no source of %s; extract status lists the topics", f.topic, c.path)}
@@ -112,16 +97,13 @@ func (f *replayFlags) check(c *Config) (err error) {
 	if f.toMark, err = consumers.ParseMark(f.to); err != nil {
 		return usageError{fmt.Errorf("--to: %w", err)}
 	}
-	if f.format != "text" && f.format != "json" {
-		return usageError{fmt.Errorf("--format %q: use text or json", f.format)}
-	}
-	return nil
+	return checkFormat(f.format, "text", "json")
 }
 
 func (a *app) replay(ctx context.Context, p *pipeline, f replayFlags) error {
 	bar := newReplayBar(a.stderr)
 	began := time.Now()
-	done, err := p.sink.Replay(ctx, clickhouse.ReplayOptions{Kafka: p.kafka, Topic: f.topic, Group: p.c.Prefix + ".clickhouse", From: f.fromMark, To: f.toMark,
+	done, err := p.sink.Replay(ctx, clickhouse.ReplayOptions{Kafka: p.kafka, Topic: f.topic, Group: consumers.DefaultGroup(p.c.Prefix), From: f.fromMark, To: f.toMark,
 		Newest: p.registry.Newest, AcceptDifferent: f.acceptDifferent, Progress: bar.show})
 	bar.end()
 	if err != nil {

@@ -103,7 +103,7 @@ func savedStatus(ctx context.Context, c *Config) (s processStatus, err error) {
 		}
 		s.Sources = append(s.Sources, snap)
 	}
-	s.Topics, err = savedOffsets(ctx, opts, c.Prefix+".clickhouse")
+	s.Topics, err = savedOffsets(ctx, opts, consumers.DefaultGroup(c.Prefix))
 	return s, err
 }
 

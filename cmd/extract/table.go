@@ -56,6 +56,15 @@ func writeGrid(w io.Writer, g grid, format string) error {
 	return usageError{fmt.Errorf("--format %q: use table, csv, json or markdown", format)}
 }
 
+// checkFormat refuses a --format that a command does not write, before it does its work.
+func checkFormat(format string, known ...string) error {
+	if slices.Contains(known, format) {
+		return nil
+	}
+	last := len(known) - 1
+	return usageError{fmt.Errorf("--format %q: use %s or %s", format, strings.Join(known[:last], ", "), known[last])}
+}
+
 func writeCSVRows(w io.Writer, rows [][]string) error {
 	if err := csv.NewWriter(w).WriteAll(rows); err != nil {
 		return fmt.Errorf("write csv: %w", err)

@@ -55,6 +55,15 @@ func (o Options) withDefaults() Options {
 
 // Run makes the trial and returns what came of it. The error is of a trial that could not be made; what the trial has found is in the report.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
+	report, err = onCluster(ctx, o, (*cluster).run)
+	if err != nil && report != nil {
+		report.problem("the trial did not come to its end: %v", err)
+	}
+	return report, err
+}
+
+// onCluster starts the members in the trial's folder, makes the trial with them and ends them.
+func onCluster(ctx context.Context, o Options, trial func(*cluster, context.Context) (*Report, error)) (report *Report, err error) {
 	o = o.withDefaults()
 	if err := openFolder(&o); err != nil {
 		return nil, err
@@ -66,10 +75,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if report, err = c.run(ctx); err != nil && report != nil {
-		report.problem("the trial did not come to its end: %v", err)
-	}
-	return report, err
+	return trial(c, ctx)
 }
 
 // openFolder makes the folder, which Postgres must be able to pass through.

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,25 +15,16 @@ import (
 // CleanStops is the trial of those who operate the system: nothing is killed. While the sample's Options.Rows load, producers and consumers are stopped with
 // SIGTERM so many times and started again at once, in turn, each time when another part of the rows has come through. Every stop must be over within its
 // grace with exit code 0, and at the end every row must be there once. For, Kills and the changes of the sources are left out.
-func CleanStops(ctx context.Context, o Options, stops int) (report *Report, err error) {
-	o = o.withDefaults()
-	if err := openFolder(&o); err != nil {
-		return nil, err
-	}
-	c, err := startCluster(ctx, o)
-	if c != nil {
-		defer func() { err = errors.Join(err, c.close(ctx)) }()
-	}
-	if err != nil {
-		return nil, err
-	}
-	r := c.newReport()
-	began := time.Now()
-	if err := c.stopInTurn(ctx, r, stops); err != nil {
-		return r, err
-	}
-	r.Took = time.Since(began)
-	return r, c.finish(ctx, r)
+func CleanStops(ctx context.Context, o Options, stops int) (*Report, error) {
+	return onCluster(ctx, o, func(c *cluster, ctx context.Context) (*Report, error) {
+		r := c.newReport()
+		began := time.Now()
+		if err := c.stopInTurn(ctx, r, stops); err != nil {
+			return r, err
+		}
+		r.Took = time.Since(began)
+		return r, c.finish(ctx, r)
+	})
 }
 
 // stopInTurn stops producers by what is produced and consumers by what is stored, at the same time.

@@ -35,6 +35,11 @@ func cut(s *Source) {
 
 // writers run n clients that change table w in transactions of every kind, until stop.
 func (s *stack) writers(n int, seed uint64) (stop func()) {
+	return s.clients(n, seed, write)
+}
+
+// clients run n connections, each of which makes step after step until stop, or until one is an error.
+func (s *stack) clients(n int, seed uint64, each func(conn *pgx.Conn, rnd *rand.Rand, client, step int) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for i := range n {
@@ -46,8 +51,8 @@ func (s *stack) writers(n int, seed uint64) (stop func()) {
 			defer conn.Close(context.Background())
 			rnd := rand.New(rand.NewPCG(seed, uint64(i)))
 			for step := 0; ctx.Err() == nil; step++ {
-				if err := write(conn, rnd, i, step); err != nil {
-					s.t.Errorf("writer %d: %v", i, err)
+				if err := each(conn, rnd, i, step); err != nil {
+					s.t.Errorf("client %d: %v", i, err)
 					return
 				}
 			}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -18,25 +17,13 @@ import (
 // movers run n clients that change rows of w all over its key: they insert, update, delete and, above all, give rows other keys, across every border of
 // ranges. set is the assignment of key number $2, one is the condition of key number $1. They run until stop.
 func (s *stack) movers(n int, keys int, set, one string) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	for i := range n {
-		conn, err := pgx.Connect(ctx, s.url)
-		if err != nil {
-			s.t.Fatal(err)
+	return s.clients(n, 7, func(conn *pgx.Conn, rnd *rand.Rand, _, _ int) error {
+		err := move(conn, rnd, keys, set, one)
+		if err != nil && (strings.Contains(err.Error(), "23505") || strings.Contains(err.Error(), "40P01")) {
+			return nil // two that want one key, or wait for each other, are no news
 		}
-		wg.Go(func() {
-			defer conn.Close(context.Background())
-			rnd := rand.New(rand.NewPCG(7, uint64(i)))
-			for step := 0; ctx.Err() == nil; step++ {
-				if err := move(conn, rnd, keys, set, one); err != nil && !strings.Contains(err.Error(), "23505") && !strings.Contains(err.Error(), "40P01") {
-					s.t.Errorf("mover %d: %v", i, err) // two that want one key, or wait for each other, are no news
-					return
-				}
-			}
-		})
-	}
-	return func() { cancel(); wg.Wait() }
+		return err
+	})
 }
 
 // move makes one transaction.

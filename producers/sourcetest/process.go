@@ -241,6 +241,7 @@ func (p *process) watch(src producers.Source) producers.Source {
 	return &watched{src: src, p: p}
 }
 
+// Open is one call of the process, which a fault may strike.
 func (w *watched) Open(ctx context.Context, t producers.Target, positions map[string]string) error {
 	return w.p.make(ctx, open, func() error { return w.src.Open(ctx, t, positions) })
 }
