@@ -53,6 +53,9 @@ type auditRequest struct {
 	answers chan []Finding // holds the one answer
 }
 
+// about tells whether a topic is one of those that were asked about.
+func (r *auditRequest) about(topic string) bool { return len(r.topics) == 0 || r.topics[topic] }
+
 // Ask waits for an audit of the topics' partitions that the Run has, of all topics when none is given, and returns what was found. With repair what
 // is missing is fetched from Kafka again afterwards, and a table that was taken away is made again.
 func (a *Audits) Ask(ctx context.Context, repair bool, topics ...string) ([]Finding, error) {

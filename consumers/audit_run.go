@@ -105,7 +105,7 @@ func (a *auditing) answer(asked []*auditRequest, all []Finding) {
 	for _, req := range asked {
 		var some []Finding
 		for _, f := range all {
-			if len(req.topics) == 0 || req.topics[f.Topic] {
+			if req.about(f.Topic) {
 				some = append(some, f)
 			}
 		}
@@ -126,7 +126,7 @@ func (r *runner) finishAudit(all []Finding) {
 			continue
 		}
 		asked := slices.ContainsFunc(a.serving, func(req *auditRequest) bool {
-			return req.repair && (len(req.topics) == 0 || req.topics[f.Topic])
+			return req.repair && req.about(f.Topic)
 		})
 		r.heed(f, asked, now)
 		if !f.Fine() {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -142,9 +143,7 @@ func (l *letters) choose(ctx context.Context, ids []string, o closeOptions) ([]l
 		chosen = append(chosen, x)
 		return nil
 	})
-	for i, j := 0, len(chosen)-1; i < j; i, j = i+1, j-1 {
-		chosen[i], chosen[j] = chosen[j], chosen[i]
-	}
+	slices.Reverse(chosen)
 	return chosen, err
 }
 
