@@ -9,6 +9,7 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // output is one column on its way back from the server into rows: the inverse of input.
@@ -24,11 +25,11 @@ var (
 	_ proto.Inferable = (*output)(nil)
 )
 
-// Infer takes the server's word for the type where it differs in nothing but quotes.
+// Infer takes the server's word for the type where it differs in nothing but quotes. Another process may have widened the column since this one laid it out.
 func (out *output) Infer(t proto.ColumnType) error {
 	plain := strings.NewReplacer("`", "", "\\", "")
 	if got, want := plain.Replace(t.String()), plain.Replace(out.col.wire); got != want {
-		return fmt.Errorf("column %s is %s, want %s", out.col.name, t, out.col.wire)
+		return faults.ClickHouseStale.Of(fmt.Errorf("column %s is %s, want %s", out.col.name, t, out.col.wire))
 	}
 	out.typ = t
 	return nil

@@ -91,42 +91,68 @@ func (c *current) truncations() string {
 // migrate creates what is missing, adds and widens columns, and makes the view anew where the columns have changed. The raw table's owner holds its
 // mutex, so within this process one goroutine does it at a time.
 func (c *current) migrate(ctx context.Context, t *table) error {
-	rows, err := c.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(c.sink.conf.Current)+
-		" AND name = "+quoteText(c.rows), 1)
+	m := meta{Topic: t.topic, TopicID: t.meta.TopicID, Generation: t.meta.Generation, Change: 1, Schema: c.layout.schema.String()}
+	old, err := c.described(ctx, t)
 	if err != nil {
-		return classify(err)
+		return err
 	}
-	m := meta{Topic: t.topic, TopicID: t.meta.TopicID, Generation: t.meta.Generation, Schema: c.layout.schema.String()}
-	if len(rows) == 0 {
-		return c.create(ctx, m)
-	}
-	var old meta
-	if err := json.Unmarshal([]byte(rows[0][0]), &old); err != nil || old.Topic != t.topic {
-		return faults.ClickHouseTableForeign.Of(fmt.Errorf("table %s was not made for topic %s", c.rowsTable(), t.topic))
+	if old == nil {
+		if err := c.create(ctx, m); err != nil {
+			return err
+		}
+		if old, err = c.described(ctx, t); err == nil && (old == nil || old.Schema != m.Schema) {
+			err = faults.ClickHouseStale.Of(fmt.Errorf("table %s was created by another process", c.rowsTable()))
+		}
+		return err
 	}
 	if old.Schema == m.Schema {
 		return c.keepView(ctx)
 	}
-	from := &current{sink: c.sink, name: c.name}
+	return c.widen(ctx, old, m)
+}
+
+// widen brings the columns of the table from the old definition to that of the layout, and the view with them.
+func (c *current) widen(ctx context.Context, old *meta, m meta) error {
 	oldSchema, err := schemas.Parse(old.Schema)
 	if err != nil {
 		return fmt.Errorf("comment of table %s: %w", c.rowsTable(), err)
 	}
-	if from.layout, err = newLayout(oldSchema); err != nil {
+	both, err := schemas.Merge(c.layout.schema, oldSchema)
+	if err != nil {
+		return faults.ClickHouseSchema.Of(fmt.Errorf("table %s: %w", c.rowsTable(), err))
+	}
+	if both.String() != m.Schema { // what this process read of the raw table was old by the time it came here
+		return faults.ClickHouseStale.Of(fmt.Errorf("table %s was widened by another process", c.rowsTable()))
+	}
+	from, err := newLayout(oldSchema)
+	if err != nil {
 		return err
 	}
 	for _, k := range c.keys { // keys were laid out without nulls
-		for i := range from.layout.columns {
-			if o := &from.layout.columns[i]; o.name == k.name && strings.Contains(o.typ, "Nullable("+k.wire+")") {
+		for i := range from.columns {
+			if o := &from.columns[i]; o.name == k.name && strings.Contains(o.typ, "Nullable("+k.wire+")") {
 				o.typ = k.typ
 			}
 		}
 	}
-	steps := append(alterSteps(from.layout, c.layout), "MODIFY COMMENT "+quoteText(m.text()))
-	if err := c.sink.define(ctx, "ALTER TABLE "+c.rowsTable()+" "+strings.Join(steps, ", ")); err != nil {
-		return cannotConvert(fmt.Errorf("alter table %s: %w", c.rowsTable(), err))
+	m.Change = old.Change
+	if err := c.sink.define(ctx, m.alter(c.rowsTable(), alterSteps(from, c.layout))); err != nil {
+		return cannotChange(fmt.Errorf("alter table %s: %w", c.rowsTable(), err))
 	}
 	return c.createView(ctx, "CREATE OR REPLACE VIEW")
+}
+
+// described is what the table of the rows says of itself, nil where there is none.
+func (c *current) described(ctx context.Context, t *table) (*meta, error) {
+	rows, err := c.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(c.sink.conf.Current)+" AND name = "+quoteText(c.rows), 1)
+	if err != nil || len(rows) == 0 {
+		return nil, classify(err)
+	}
+	m := &meta{}
+	if err := json.Unmarshal([]byte(rows[0][0]), m); err != nil || m.Topic != t.topic {
+		return nil, faults.ClickHouseTableForeign.Of(fmt.Errorf("table %s was not made for topic %s", c.rowsTable(), t.topic))
+	}
+	return m, nil
 }
 
 func (c *current) create(ctx context.Context, m meta) error {
@@ -137,7 +163,7 @@ func (c *current) create(ctx context.Context, m meta) error {
 	for _, k := range c.keys {
 		keys = append(keys, quoteName(k.name))
 	}
-	columns = append(columns, "`_version` UInt128", "`_deleted` UInt8", "`_unknown` Array(String)", "`_partition` Int32", "`_offset` Int64")
+	columns = append(columns, "`_version` UInt128", "`_deleted` UInt8", "`_unknown` Array(String)", "`_partition` Int32", "`_offset` Int64", m.changeConstraint())
 	settings, err := c.sink.tableSettings(ctx)
 	if err != nil {
 		return err

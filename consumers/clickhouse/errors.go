@@ -53,20 +53,24 @@ func classify(err error) error {
 	return err
 }
 
-// cannotConvert stops on a change of a table that the server cannot make, such as that of a union's int into a double.
-func cannotConvert(err error) error {
-	if code, _, _ := exception(err); code != 70 {
-		return err
+// cannotChange gives an error of a change of a table its line. One that the server cannot make stops, such as that of a union's int into a double. One whose mark
+// is not there, or is there already, was made by another process, or by this one before it lost the answer.
+func cannotChange(err error) error {
+	code, message, _ := exception(err)
+	switch {
+	case code == 70:
+		return faults.ClickHouseSchema.Of(err)
+	case strings.Contains(message, changePrefix):
+		return faults.ClickHouseStale.Of(err)
 	}
-	return faults.ClickHouseSchema.Of(err)
+	return err
 }
 
-// isStale tells whether the server says that a table is not as this process remembers it.
+// isStale tells whether a table is not as this process remembers it, as the server says or as what it sends shows.
 func isStale(err error) bool {
 	if _, refused := guarded(err); refused {
 		return true
 	}
-	code, _, said := exception(err)
-	f, known := faults.Find(faults.ClickHouse, strconv.Itoa(code))
-	return said && known && (f.Name == faults.ClickHouseStale || f.Name == faults.ClickHouseTableMissing)
+	f, known := faults.Known(classify(err))
+	return known && (f.Name == faults.ClickHouseStale || f.Name == faults.ClickHouseTableMissing)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -25,6 +26,8 @@ type meta struct {
 	TopicID    string `json:"topic_id"`
 	Generation int    `json:"generation"` // of the table: a rebuilt one has a new one, so that its tokens are new
 	Schema     string `json:"schema"`     // Avro, as merged from all writers so far
+	// Change counts the definitions that the table has had, the first is 1. The table has a constraint of that number, see changeSteps.
+	Change int `json:"change,omitempty"`
 	// Tombstones tells that records without a value have been stored, so that every scalar column can be NULL.
 	Tombstones bool `json:"tombstones,omitempty"`
 	// Replay is how a replay made the table.
@@ -236,13 +239,14 @@ func (t *table) compile(ctx context.Context, l *layout, writers map[int]*schemas
 }
 
 func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error {
-	m := &meta{Topic: t.topic, TopicID: hex.EncodeToString(b.TopicID[:]), Generation: t.replay.generation(), Schema: l.schema.String(), Tombstones: l.tombstones, Replay: t.replay.planned()}
+	m := &meta{Topic: t.topic, TopicID: hex.EncodeToString(b.TopicID[:]), Generation: t.replay.generation(), Change: 1, Schema: l.schema.String(), Tombstones: l.tombstones,
+		Replay: t.replay.planned()}
 	var sql strings.Builder
 	sql.WriteString("CREATE TABLE IF NOT EXISTS " + t.fullName() + " (\n" + systemColumns("DEFAULT "+quoteText(t.topic)))
 	for _, c := range l.columns {
 		sql.WriteString(",\n" + quoteName(c.name) + " " + c.typ)
 	}
-	sql.WriteString(",\n" + m.generationConstraint())
+	sql.WriteString(",\n" + m.generationConstraint() + ",\n" + m.changeConstraint())
 	settings, err := t.sink.tableSettings(ctx)
 	if err != nil {
 		return err
@@ -274,7 +278,7 @@ func systemColumns(topic string) string {
 		"`_timestamp` DateTime64(3, 'UTC') CODEC(Delta, ZSTD),\n`_schema_id` Int32 CODEC(ZSTD),\n`_key` Nullable(String)"
 }
 
-// evolve brings the table's columns from the schema in its comment to the layout, with one statement that can be repeated.
+// evolve brings the table's columns from the schema in its comment to the layout, with one statement, which has an effect once.
 func (t *table) evolve(ctx context.Context, l *layout) error {
 	old, err := t.meta.layout()
 	if err != nil {
@@ -282,13 +286,34 @@ func (t *table) evolve(ctx context.Context, l *layout) error {
 	}
 	m := *t.meta
 	m.Schema, m.Tombstones = l.schema.String(), l.tombstones
-	steps := append(alterSteps(old, l), "MODIFY COMMENT "+quoteText(m.text()))
-	if err := t.sink.define(ctx, "ALTER TABLE "+t.fullName()+" "+strings.Join(steps, ", ")); err != nil {
-		return cannotConvert(fmt.Errorf("alter table %s: %w", t.fullName(), err))
+	if err := t.sink.define(ctx, m.alter(t.fullName(), alterSteps(old, l))); err != nil {
+		return cannotChange(fmt.Errorf("alter table %s: %w", t.fullName(), err))
 	}
 	t.sink.log.Info("changed table to a new schema", "topic", t.topic, "table", t.name, "columns", len(l.columns))
 	t.meta = &m
 	return nil
+}
+
+// changePrefix begins the name of the constraint that has the number of a table's definition.
+const changePrefix = "_definition_"
+
+func (m *meta) changeName() string { return fmt.Sprintf("%s%d", changePrefix, m.Change) }
+
+func (m *meta) changeConstraint() string {
+	return "CONSTRAINT " + quoteName(m.changeName()) + " CHECK 1"
+}
+
+// alter is the statement that takes the steps from the definition of m's number to the next, whose number m has then. Dropping the constraint of the one
+// and adding that of the other makes the server refuse it where the table has another definition by now: of two processes that widen a table at the same
+// time one must look again, and a statement that arrives late, from a process that is long dead, cannot make a column narrow again.
+func (m *meta) alter(table string, steps []string) string {
+	var swap []string
+	if m.Change > 0 { // a table without a number was made before there were numbers
+		swap = append(swap, "DROP CONSTRAINT "+quoteName(m.changeName()))
+	}
+	m.Change++
+	steps = slices.Concat(swap, []string{"ADD " + m.changeConstraint()}, steps, []string{"MODIFY COMMENT " + quoteText(m.text())})
+	return "ALTER TABLE " + table + " " + strings.Join(steps, ", ")
 }
 
 // alterSteps lists what makes a table of one layout one of another. Columns are only ever added and widened.
