@@ -202,7 +202,10 @@ func (w *world) run(t *testing.T, c testCase) (struck bool) {
 			p.bury()
 		}
 		first.deliver()
-		all = []*process{w.start(t, first.name, 5, false, newNetwork(false))}
+		// Everybody is started again, under their names: kfake never forgets a member that died while it waited to join.
+		for i, p := range all {
+			all[i] = w.start(t, p.name, 5-i, false, newNetwork(false))
+		}
 	case c.recovery == zombie:
 		before := first.count(kafkaCall(int16(kmsg.SyncGroup)))
 		first.freeze(false)
