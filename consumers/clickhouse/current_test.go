@@ -23,13 +23,19 @@ type changeTopic struct {
 
 func newChangeTopic(b *bench, topic string, fields ...schemas.Field) *changeTopic {
 	b.t.Helper()
-	row := schemas.RecordOf("aw.item.Row", append([]schemas.Field{schemas.NullableField("id", schemas.Primitive(schemas.Int)),
+	return newKeyedChangeTopic(b, topic, schemas.Int, fields...)
+}
+
+// newKeyedChangeTopic is newChangeTopic with a key of that kind.
+func newKeyedChangeTopic(b *bench, topic string, id schemas.Kind, fields ...schemas.Field) *changeTopic {
+	b.t.Helper()
+	row := schemas.RecordOf("aw.item.Row", append([]schemas.Field{schemas.NullableField("id", schemas.Primitive(id)),
 		schemas.NullableField("a", schemas.Primitive(schemas.String)), schemas.NullableField("b", schemas.ArrayOf(schemas.Nullable(schemas.Primitive(schemas.Long))))}, fields...)...)
 	envelope, err := schemas.Envelope("aw.item.Envelope", row)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	key, err := schemas.New(schemas.RecordOf("aw.item.Key", schemas.Field{Name: "id", Type: schemas.Primitive(schemas.Int)}))
+	key, err := schemas.New(schemas.RecordOf("aw.item.Key", schemas.Field{Name: "id", Type: schemas.Primitive(id)}))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -98,6 +104,8 @@ func (c *changeTopic) image(col *schemas.Column, img *image) {
 	col.AppendRecord()
 	for _, f := range col.Children {
 		switch {
+		case f.Name == "id" && f.Form == schemas.FormInt64:
+			f.AppendInt64(int64(img.id))
 		case f.Name == "id":
 			f.AppendInt32(img.id)
 		case f.Name == "a" && img.a != "":

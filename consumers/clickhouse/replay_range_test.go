@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"adventureworks.example/extract/consumers"
+	"adventureworks.example/extract/schemas"
 )
 
 // alter changes the table of a topic behind the program's back.
@@ -105,6 +106,35 @@ func TestReplayOfAMissingTable(t *testing.T) {
 	o.From = offset(100)
 	if _, err := f.Replay(t.Context(), o); err == nil || !strings.Contains(err.Error(), "replay the whole topic") {
 		t.Errorf("a range of a missing table: %v", err)
+	}
+}
+
+// ClickHouse does not widen a key's column in place. The topic waits and says so, and goes on by itself when it has been replayed.
+func TestWiderKeyWaitsForAReplay(t *testing.T) {
+	f := newFlow(newBench(t))
+	narrow := newChanging(f, "item")
+	f.run(func(o *consumers.Options) { o.Sources = []string{"sql"} })
+	narrow.produceChanges(100)
+	narrow.arriveChanges()
+	wide := &changing{flow: f, changeTopic: newKeyedChangeTopic(f.bench, narrow.topic, schemas.Long), topic: narrow.topic, next: narrow.next}
+	wide.produceChanges(50)
+	said := ""
+	f.wait(func() bool {
+		if st := f.status.Topics(); len(st) > 0 {
+			said = st[0].Err
+		}
+		return said != ""
+	}, "the consumer to say that the key cannot be widened")
+	if !strings.Contains(said, "ALTER of key column id") {
+		t.Errorf("the consumer says %q", said)
+	}
+	r := f.replay(wide.topic, func(o *ReplayOptions) { o.Newest = f.registry.Newest })
+	if r.Rows != 100 {
+		t.Errorf("replayed %+v, want the 100 rows that were committed", r)
+	}
+	wide.arriveChanges()
+	if typ := f.one("SELECT type FROM system.columns WHERE database = %s AND table = 'sql_item' AND name = 'id'", quoteText(f.conf.Current)); typ != "Int64" {
+		t.Errorf("the key is %s", typ)
 	}
 }
 

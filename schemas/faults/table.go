@@ -123,6 +123,8 @@ var Table = []Fault{
 		"restore it, or replay the topic into a new one", false},
 	{ClickHouseTableForeign, ClickHouse, nil, Pause, "a table of the name is there that this program did not make", "rename it", false},
 	{ClickHouseTableHoles, ClickHouse, nil, Pause, "a table has lost some rows of a block that it once took", "delete the rest of them, or replay the topic into a new table", false},
+	{"clickhouse-key", ClickHouse, []string{"524 ALTER_OF_COLUMN_IS_FORBIDDEN"}, Pause, "a column of a table's key got a wider type, which ClickHouse cannot change in place",
+		"replay the topic: its new table has the wider key, and everything goes on by itself", false},
 	{ClickHouseRefusesAll, ClickHouse, nil, Pause, "the table refuses every row of a batch", "look at the table's constraints and materialized views", false},
 	{"clickhouse-refuses-row", ClickHouse, []string{"6 CANNOT_PARSE_TEXT", "27 CANNOT_PARSE_INPUT_ASSERTION_FAILED", "38 CANNOT_PARSE_DATE", "41 CANNOT_PARSE_DATETIME",
 		"43 ILLEGAL_TYPE_OF_ARGUMENT", "69 ARGUMENT_OUT_OF_BOUND", "72 CANNOT_PARSE_NUMBER", "117 INCORRECT_DATA", "128 TOO_LARGE_ARRAY_SIZE", "131 TOO_LARGE_STRING_SIZE",
