@@ -203,8 +203,13 @@ func (w *world) run(t *testing.T, c testCase) (struck bool) {
 		}
 		first.deliver()
 		// Everybody is started again, under their names: kfake never forgets a member that died while it waited to join.
-		for i, p := range all {
-			all[i] = w.start(t, p.name, 5-i, false, newNetwork(false))
+		names := map[string]bool{}
+		for _, p := range all {
+			names[p.name] = true
+		}
+		all = nil
+		for name := range names {
+			all = append(all, w.start(t, name, 5-len(all), false, newNetwork(false)))
 		}
 	case c.recovery == zombie:
 		before := first.count(kafkaCall(int16(kmsg.SyncGroup)))
