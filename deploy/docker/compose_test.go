@@ -21,7 +21,7 @@ const root = "../.."
 
 // secrets are the variables that must be set, as somebody would set them in .env. Their values are found again where they are used.
 var secrets = types.Mapping{"POSTGRES_PASSWORD": "secret-1", "POSTGRES_EXTRACT_PASSWORD": "secret-2", "CLICKHOUSE_PASSWORD": "secret-3",
-	"S3_ACCESS_KEY": "secret-4", "S3_SECRET_KEY": "secret-5"}
+	"CLICKHOUSE_ADMIN_PASSWORD": "secret-6", "S3_ACCESS_KEY": "secret-4", "S3_SECRET_KEY": "secret-5"}
 
 // dependencies are the services, each with those that it waits for.
 var dependencies = map[string]map[string]string{

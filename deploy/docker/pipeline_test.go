@@ -207,8 +207,8 @@ func standClickHouse(t *testing.T) *embedded.ClickHouse {
 
 // allowed are statements of a schema that grows, which the sample's does not, and of a dataset that is behind.
 var allowed = []string{"CREATE TABLE raw.other (a Int8) ENGINE = MergeTree ORDER BY tuple()", "CREATE TABLE current.other (a Int8) ENGINE = MergeTree ORDER BY tuple()",
-	"ALTER TABLE raw.other ADD COLUMN b Int8, MODIFY COLUMN a Int16, MODIFY COMMENT 'grown'",
-	"ALTER TABLE current.other ADD COLUMN b Int8, MODIFY COLUMN a Int16, MODIFY COMMENT 'grown'",
+	"ALTER TABLE raw.other ADD COLUMN b Int8, MODIFY COLUMN a Int16, MODIFY COMMENT 'grown', ADD CONSTRAINT c CHECK 1", "ALTER TABLE raw.other DROP CONSTRAINT c",
+	"ALTER TABLE current.other ADD COLUMN b Int8, MODIFY COLUMN a Int16, MODIFY COMMENT 'grown', ADD CONSTRAINT c CHECK 1", "ALTER TABLE current.other DROP CONSTRAINT c",
 	"SYSTEM REFRESH VIEW dataset.product_refresh", "SYSTEM WAIT VIEW dataset.product_refresh", "SELECT count() FROM system.view_refreshes"}
 
 // forbidden are statements that the user extract may not run.
@@ -365,6 +365,17 @@ func TestThePipelineOfTheFile(t *testing.T) {
 	})
 	if out, err := s.once(t, "extract"); err != nil || !strings.Contains(out, "aw.sql.production.product") {
 		t.Errorf("status: %v: %s", err, out)
+	}
+	drop := []string{"replay", "--topic", "aw.files.reviews", "--drop-old"}
+	for _, args := range [][]string{{"replay", "--topic", "aw.files.reviews"}, {"replay", "--topic", "aw.sql.production.product"}, drop, {"audit", "--full"}, {"reconcile"}} {
+		if slices.Equal(args, drop) {
+			if out, err := s.once(t, "consumer", args...); err == nil || !strings.Contains(out, "the user lacks a right") && !strings.Contains(out, "privileges") {
+				t.Errorf("the consumer's user drops tables: %v: %s", err, out)
+			}
+		}
+		if out, err := s.once(t, "extract", args...); err != nil {
+			t.Errorf("extract %s: %v: %s", strings.Join(args, " "), err, out)
+		}
 	}
 	checkGrants(t, s.http)
 }
