@@ -122,6 +122,10 @@ func (p *child) end(s syscall.Signal) {
 		p.t.Fatalf("the producer has ended by itself: %v\n%s", p.err, p.said())
 	default:
 	}
+	if s != syscall.SIGKILL { // it dies of any signal until it has begun to listen
+		for end := time.Now().Add(patience); p.said() == "" && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
+	}
 	if err := p.cmd.Process.Signal(s); err != nil {
 		p.t.Fatal(err)
 	}

@@ -104,11 +104,11 @@ func (p *process) before(c call) (verdict, error) {
 	n := p.counts[c]
 	p.counts[c]++
 	v, err := goOn, error(nil)
-	if p.fault != "" && c == p.call && n == p.nth {
-		v, err = p.strike()
-	}
-	if p.dead {
+	switch {
+	case p.dead:
 		v, err = refuse, errDead
+	case p.fault != "" && c == p.call && n == p.nth:
+		v, err = p.strike()
 	}
 	frozen := p.frozen
 	p.mu.Unlock()
