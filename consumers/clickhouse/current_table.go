@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,26 +112,20 @@ func (c *current) migrate(ctx context.Context, t *table) error {
 
 // widen brings the columns of the table from the old definition to that of the layout, and the view with them.
 func (c *current) widen(ctx context.Context, old *meta, m meta) error {
-	oldSchema, err := schemas.Parse(old.Schema)
+	from, err := old.layout()
 	if err != nil {
-		return fmt.Errorf("comment of table %s: %w", c.rowsTable(), err)
+		return fmt.Errorf("table %s: %w", c.rowsTable(), err)
 	}
-	both, err := schemas.Merge(c.layout.schema, oldSchema)
+	both, err := schemas.Merge(c.layout.schema, from.schema)
 	if err != nil {
 		return faults.ClickHouseSchema.Of(fmt.Errorf("table %s: %w", c.rowsTable(), err))
 	}
 	if both.String() != m.Schema { // what this process read of the raw table was old by the time it came here
 		return faults.ClickHouseStale.Of(fmt.Errorf("table %s was widened by another process", c.rowsTable()))
 	}
-	from, err := newLayout(oldSchema)
-	if err != nil {
-		return err
-	}
-	for _, k := range c.keys { // keys were laid out without nulls
-		for i := range from.columns {
-			if o := &from.columns[i]; o.name == k.name && strings.Contains(o.typ, "Nullable("+k.wire+")") {
-				o.typ = k.typ
-			}
+	for i := range from.columns { // keys were laid out without nulls
+		if o := &from.columns[i]; slices.ContainsFunc(c.keys, func(k column) bool { return k.name == o.name }) {
+			o.withoutNull()
 		}
 	}
 	m.Change = old.Change
@@ -144,15 +137,11 @@ func (c *current) widen(ctx context.Context, old *meta, m meta) error {
 
 // described is what the table of the rows says of itself, nil where there is none.
 func (c *current) described(ctx context.Context, t *table) (*meta, error) {
-	rows, err := c.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(c.sink.conf.Current)+" AND name = "+quoteText(c.rows), 1)
-	if err != nil || len(rows) == 0 {
-		return nil, classify(err)
-	}
-	m := &meta{}
-	if err := json.Unmarshal([]byte(rows[0][0]), m); err != nil || m.Topic != t.topic {
+	m, err := c.sink.described(ctx, c.sink.conf.Current, c.rows)
+	if err == nil && m != nil && m.Topic != t.topic {
 		return nil, faults.ClickHouseTableForeign.Of(fmt.Errorf("table %s was not made for topic %s", c.rowsTable(), t.topic))
 	}
-	return m, nil
+	return m, err
 }
 
 func (c *current) create(ctx context.Context, m meta) error {

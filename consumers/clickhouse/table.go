@@ -26,7 +26,7 @@ type meta struct {
 	TopicID    string `json:"topic_id"`
 	Generation int    `json:"generation"` // of the table: a rebuilt one has a new one, so that its tokens are new
 	Schema     string `json:"schema"`     // Avro, as merged from all writers so far
-	// Change counts the definitions that the table has had, the first is 1. The table has a constraint of that number, see changeSteps.
+	// Change counts the definitions that the table has had, the first is 1. The table has a constraint of that number, see alter.
 	Change int `json:"change,omitempty"`
 	// Tombstones tells that records without a value have been stored, so that every scalar column can be NULL.
 	Tombstones bool `json:"tombstones,omitempty"`
@@ -100,16 +100,11 @@ func (t *table) check(ctx context.Context, topicID [16]byte) (bool, error) {
 // load reads the table's description, if that is not known. The caller holds mu.
 func (t *table) load(ctx context.Context, topicID [16]byte) (bool, error) {
 	if t.meta == nil {
-		rows, err := t.sink.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(t.sink.conf.Raw)+
-			" AND name = "+quoteText(t.name), 1)
-		if err != nil {
-			return false, classify(fmt.Errorf("look for table %s: %w", t.fullName(), err))
+		m, err := t.sink.described(ctx, t.sink.conf.Raw, t.name)
+		if err != nil || m == nil {
+			return false, err
 		}
-		if len(rows) == 0 {
-			return false, nil
-		}
-		m := &meta{}
-		if err := json.Unmarshal([]byte(rows[0][0]), m); err != nil || m.Topic == "" {
+		if m.Topic == "" {
 			return false, faults.ClickHouseTableForeign.Of(fmt.Errorf("table %s was not made by extract: its comment does not say its topic", t.fullName()))
 		}
 		t.meta, t.seen = m, true
@@ -120,6 +115,22 @@ func (t *table) load(ctx context.Context, topicID [16]byte) (bool, error) {
 		return true, faults.KafkaTopicMadeAgain.With(err, "the topic was made again: rename the table, or drop it")
 	}
 	return true, nil
+}
+
+// described is what a table says of itself: nil where there is none, and without a topic where its comment is not of this program.
+func (s *Sink) described(ctx context.Context, database, table string) (*meta, error) {
+	rows, err := s.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(database)+" AND name = "+quoteText(table), 1)
+	if err != nil {
+		return nil, classify(fmt.Errorf("look for table %s.%s: %w", quoteName(database), quoteName(table), err))
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	m := &meta{}
+	if json.Unmarshal([]byte(rows[0][0]), m) != nil {
+		return &meta{}, nil
+	}
+	return m, nil
 }
 
 // ready returns the table's state for records of the schemas, and for tombstones, after it has created or widened the table for them.

@@ -24,6 +24,15 @@ func twoProcesses(t *testing.T) (narrow, wide *changeTopic) {
 	return narrow, wide
 }
 
+func (c *changeTopic) rawTable() *table {
+	c.t.Helper()
+	raw, err := c.table(c.topic)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return raw
+}
+
 // shape is the type of the column n of both tables, and whether the other column is there.
 func (c *changeTopic) shape() string {
 	c.t.Helper()
@@ -47,10 +56,7 @@ func TestWidenedWhileAnotherLooksUp(t *testing.T) {
 // A process that has read what a table says of itself before another widened it, and only now changes it, must look again: nothing becomes narrow.
 func TestWidenedWhileAnotherWidens(t *testing.T) {
 	narrow, wide := twoProcesses(t)
-	raw, err := narrow.table(narrow.topic)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := narrow.rawTable()
 	before, l, value := *raw.meta, raw.state.layout, raw.state.layout.schema
 	key, err := narrow.registry.ByID(t.Context(), narrow.key)
 	if err != nil {
@@ -77,10 +83,7 @@ func TestWidenedWhileAnotherWidens(t *testing.T) {
 // The statement that widened a table has no effect when it arrives once more, after the next one.
 func TestLateWidening(t *testing.T) {
 	narrow, wide := twoProcesses(t)
-	raw, err := narrow.table(narrow.topic)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := narrow.rawTable()
 	first := *raw.meta
 	wide.write(wide.batch(wide.change(schemas.OpCreate, 20, 1, nil, &image{2, "two", nil})))
 	third := newChangeTopic(wide.bench, wide.topic, schemas.NullableField("n", schemas.Primitive(schemas.Long)), schemas.NullableField("more", schemas.Primitive(schemas.String)),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"testing"
 	"time"
@@ -203,13 +204,12 @@ func (w *world) run(t *testing.T, c testCase) (struck bool) {
 		}
 		first.deliver()
 		// Everybody is started again, under their names: kfake never forgets a member that died while it waited to join.
-		names := map[string]bool{}
-		for _, p := range all {
-			names[p.name] = true
-		}
+		dead := all
 		all = nil
-		for name := range names {
-			all = append(all, w.start(t, name, 5-len(all), false, newNetwork(false)))
+		for _, d := range dead {
+			if !slices.ContainsFunc(all, func(p *process) bool { return p.name == d.name }) {
+				all = append(all, w.start(t, d.name, 5-len(all), false, newNetwork(false)))
+			}
 		}
 	case c.recovery == zombie:
 		before := first.count(kafkaCall(int16(kmsg.SyncGroup)))
