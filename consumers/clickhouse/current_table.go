@@ -159,7 +159,7 @@ func (c *current) create(ctx context.Context, m meta) error {
 	}
 	for _, sql := range append(c.createTruncations(),
 		"CREATE TABLE IF NOT EXISTS "+c.rowsTable()+" (\n"+strings.Join(columns, ",\n")+")\nENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY ("+
-			strings.Join(keys, ", ")+") SETTINGS "+settings+"\nCOMMENT "+quoteText(m.text()),
+			strings.Join(keys, ", ")+")"+settings+"\nCOMMENT "+quoteText(m.text()),
 	) {
 		if err := c.sink.define(ctx, sql); err != nil {
 			return fmt.Errorf("create table %s: %w", c.rowsTable(), err)

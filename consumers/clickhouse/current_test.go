@@ -247,6 +247,9 @@ func TestTruncateWithoutAnyKey(t *testing.T) {
 		}
 	}
 	truncate(30)
+	if st := c.stored(c.topic); st.Rows != 1 || !st.Changes || st.Current != 0 || st.Digest != (schemas.Digest{}) {
+		t.Errorf("stored is %+v, want one change and no row", st)
+	}
 	c.write(c.batch(c.change(schemas.OpRead, 20, 1, nil, &image{1, "behind", nil}), c.change(schemas.OpCreate, 40, 1, nil, &image{2, "y", nil})))
 	c.expect("2=y:NULL")
 	truncate(50)

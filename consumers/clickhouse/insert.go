@@ -145,7 +145,7 @@ func (w *write) sendBlock(ctx context.Context, table string, in proto.Input, tok
 	err = w.sink.pool.do(ctx, ch.Query{
 		Body:     "INSERT INTO " + table + " (" + string(names) + ") VALUES",
 		Input:    in,
-		Settings: insertSettings("1", ch.Setting{Key: "insert_deduplication_token", Value: tok, Important: true}),
+		Settings: insertSettings(tok),
 		OnProfileEvents: func(_ context.Context, events []ch.ProfileEvent) error {
 			for _, e := range events {
 				if e.Name == "DuplicatedInsertedBlocks" && e.Value > 0 {

@@ -24,8 +24,8 @@ type Stored struct {
 	// that the topic's producer put there, ever.
 	Rejected   int64
 	Unproduced int64
-	// Changes tells that the topic carries changes of a table with a key. Then Current and Digest are about the current rows, as the view
-	// shows them; Digest is that of the raw rows otherwise.
+	// Changes tells that the topic carries changes of a table with a key, or that all of its changes are truncates, which have none. Then Current and
+	// Digest are about the current rows, as the view shows them; Digest is that of the raw rows otherwise.
 	Changes bool
 	Current int64
 	Digest  schemas.Digest
@@ -69,6 +69,9 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 		return err
 	}
 	if !changes {
+		if st.Changes, err = s.onlyTruncates(ctx, raw, m); err != nil || st.Changes {
+			return err
+		}
 		_, st.Digest, err = s.digest(ctx, raw, m, nil)
 		return err
 	}
@@ -88,6 +91,20 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 	}
 	st.Unknown = unknown[0]
 	return nil
+}
+
+// onlyTruncates tells whether the records of a raw table are changes that leave no row: a source that began its first copy again says of every table that
+// it was empty before, and then an empty table has no other record.
+func (s *Sink) onlyTruncates(ctx context.Context, raw string, m meta) (bool, error) {
+	l, err := m.layout()
+	if err != nil {
+		return false, err
+	}
+	if c, _ := s.envelope(&table{}, l.schema); c == nil {
+		return false, nil
+	}
+	others, err := s.ints(ctx, "SELECT toInt64(count()) FROM "+raw+" WHERE _schema_id != 0 AND op != "+quoteText(string(schemas.OpTruncate)))
+	return err == nil && others[0] == 0, err
 }
 
 // rejected counts the dead letters of a topic. raw is its table's full name, empty where there is none.

@@ -17,8 +17,8 @@ var smallParts = []struct{ name, value string }{
 	{"write_marks_for_substreams_in_compact_parts", "0"}, // marks of columns, not of each stream of a column
 }
 
-// tableSettings are the settings of a table for rows that come a few at a time, as its definition has them.
-func (s *Sink) tableSettings(ctx context.Context) (string, error) {
+// tableSettings are the settings of a table for rows that come a few at a time, as its definition has them, the given ones before the others.
+func (s *Sink) tableSettings(ctx context.Context, settings ...string) (string, error) {
 	var names []string
 	for _, p := range smallParts {
 		names = append(names, quoteText(p.name))
@@ -31,21 +31,29 @@ func (s *Sink) tableSettings(ctx context.Context) (string, error) {
 	for _, row := range known {
 		has[row[0]] = true
 	}
-	settings := dedupWindow
 	for _, p := range smallParts {
 		if has[p.name] {
-			settings += ", " + p.name + " = " + p.value
+			settings = append(settings, p.name+" = "+p.value)
 		}
 	}
-	return settings, nil
+	if len(settings) == 0 {
+		return "", nil
+	}
+	return " SETTINGS " + strings.Join(settings, ", "), nil
 }
 
-// insertSettings are the settings of an insert of one block. One thread does all of it, since handing a few rows from thread to thread costs more than
-// what the threads do, and a large block is a part that one thread writes anyway.
-func insertSettings(deduplicate string, more ...ch.Setting) []ch.Setting {
-	return append([]ch.Setting{
+// insertSettings are the settings of an insert of one block. A token makes the server drop the block when the table had it before; without one no block
+// is dropped, whatever the table remembers. One thread does all of it, since handing a few rows from thread to thread costs more than what the threads
+// do, and a large block is a part that one thread writes anyway.
+func insertSettings(token string) []ch.Setting {
+	settings := []ch.Setting{
 		{Key: "async_insert", Value: "0", Important: true},
-		{Key: "insert_deduplicate", Value: deduplicate, Important: true},
 		{Key: "max_threads", Value: "1"},
-	}, more...)
+	}
+	// The second overrules the first where the server knows it, and is on by default there; an older server passes over it, since it is not important.
+	if token == "" {
+		return append(settings, ch.Setting{Key: "insert_deduplicate", Value: "0", Important: true}, ch.Setting{Key: "deduplicate_insert", Value: "disable"})
+	}
+	return append(settings, ch.Setting{Key: "insert_deduplicate", Value: "1", Important: true}, ch.Setting{Key: "deduplicate_insert", Value: "enable"},
+		ch.Setting{Key: "insert_deduplication_token", Value: token, Important: true})
 }

@@ -258,11 +258,11 @@ func (t *table) create(ctx context.Context, b consumers.Batch, l *layout) error 
 		sql.WriteString(",\n" + quoteName(c.name) + " " + c.typ)
 	}
 	sql.WriteString(",\n" + m.generationConstraint() + ",\n" + m.changeConstraint())
-	settings, err := t.sink.tableSettings(ctx)
+	settings, err := t.sink.tableSettings(ctx, dedupWindow)
 	if err != nil {
 		return err
 	}
-	sql.WriteString(")\nENGINE = MergeTree ORDER BY (_partition, _offset) SETTINGS " + settings + "\nCOMMENT " + quoteText(m.text()))
+	sql.WriteString(")\nENGINE = MergeTree ORDER BY (_partition, _offset)" + settings + "\nCOMMENT " + quoteText(m.text()))
 	if err := t.sink.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(t.sink.conf.Raw)); err != nil {
 		return fmt.Errorf("create database %s: %w", t.sink.conf.Raw, err)
 	}
