@@ -1,6 +1,7 @@
 package producers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -38,6 +40,10 @@ type SharedOptions struct {
 	Group string
 	// ItemsTopic is the topic of the work items. It is created, with Topics.Partitions, if it is not there.
 	ItemsTopic string
+	// Instance names this reader in the group (static membership), so that when it is killed and started again under its name it gets its items back
+	// at once and ends the transaction it left open. No two readers may have it at a time; one that finds another under its name goes on without.
+	// Empty: the items wait for SessionTimeout first.
+	Instance string
 	// SessionTimeout is after how long the group gives the items of a reader that is gone to the others; default 10 s.
 	SessionTimeout time.Duration
 	// New makes a worker. It is called again after an error.
@@ -74,7 +80,7 @@ type sharer struct {
 	commits  int64
 	failures int // of workers, one after the other
 
-	plain   *kgo.Client // for topics
+	plain   *kgo.Client // for topics and for leaving
 	target  *target
 	session *kgo.GroupTransactSession // nil outside the group
 	lease   *lease
@@ -148,7 +154,12 @@ func (s *sharer) attempt(ctx context.Context) error {
 	}
 	s.failures = 0
 	s.close()
-	return err
+	if s.so.Instance == "" || !isFencing(err) && !errors.Is(err, kerr.FencedInstanceID) {
+		return err
+	}
+	o.Log.Warn("another reader has this one's name, going on without a name", "name", s.so.Instance, "group", s.so.Group, "err", err)
+	s.so.Instance = ""
+	return s.attempt(ctx)
 }
 
 // open joins the group. Topics and schemas come first, so that the group joins for a topic that is there.
@@ -166,8 +177,12 @@ func (s *sharer) open(ctx context.Context) (err error) {
 	}
 	l := &lease{}
 	s.lease = l
-	id := readerPrefix(o) + rand.Text()
-	s.session, err = kgo.NewGroupTransactSession(append(clientOptions(o, id),
+	id := readerPrefix(o) + cmp.Or(s.so.Instance, rand.Text())
+	options := clientOptions(o, id)
+	if s.so.Instance != "" {
+		options = append(options, kgo.InstanceID(s.so.Instance))
+	}
+	s.session, err = kgo.NewGroupTransactSession(append(options,
 		kgo.ClientID(id), // so that the group's description tells which transactional ids are alive
 		kgo.ConsumerGroup(s.so.Group), kgo.ConsumeTopics(s.so.ItemsTopic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -187,7 +202,7 @@ func (s *sharer) open(ctx context.Context) (err error) {
 // close leaves the group and closes what is open.
 func (s *sharer) close() {
 	if s.session != nil {
-		leave(s.session, s.so.Options.Limits.Grace)
+		s.leave()
 		s.session = nil
 	}
 	if s.plain != nil {
@@ -214,12 +229,25 @@ func (s *sharer) runWorker(ctx, work context.Context) error {
 	return err
 }
 
-// leave leaves the group, so that the others go on at once, and closes the session.
-func leave(session *kgo.GroupTransactSession, grace time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+// leave leaves the group, so that the others go on at once, and closes the session. What fails here the group finds out by itself.
+func (s *sharer) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.so.Options.Limits.Grace)
 	defer cancel()
-	_ = session.Client().LeaveGroupContext(ctx) // otherwise the group finds out by itself
-	session.Close()
+	member, _ := s.session.Client().GroupMetadata()
+	_ = s.session.Client().LeaveGroupContext(ctx)
+	s.session.Close()
+	if s.so.Instance == "" || member == "" {
+		return
+	}
+	// A static member does not leave by itself. The member's id keeps this from throwing out a reader that has taken the name over.
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = s.so.Group
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID, m.Reason = member, &s.so.Instance, kmsg.StringPtr("the reader ends")
+	req.Members = append(req.Members, m)
+	if _, err := req.RequestWith(ctx, s.plain); err != nil {
+		s.so.Options.Log.Debug("cannot leave group", "group", s.so.Group, "err", err)
+	}
 }
 
 // serve does one item after the other until ctx ends.

@@ -158,7 +158,14 @@ func (p *pipeline) sourceParts(s SourceConfig, once bool) ([]part, error) {
 		if _, err := lake.New(conf, o.Log); err != nil {
 			return nil, err
 		}
-		return []part{{s.Name, func(ctx context.Context) error { return lake.Run(ctx, conf, o) }}}, nil
+		return []part{{s.Name, func(ctx context.Context) error {
+			name, release, err := p.takeInstance(lake.Group(p.c.Prefix, s.Name))
+			if err != nil {
+				return err
+			}
+			defer release()
+			return lake.Run(ctx, conf, o, name)
+		}}}, nil
 	}
 	return []part{{s.Name, func(ctx context.Context) error { return producers.Run(ctx, o) }}}, nil
 }
@@ -177,16 +184,22 @@ func (p *pipeline) consumerPart() part {
 		defer p.consumes.Store(false)
 		o := p.consumerOptions()
 		o.Audit = p.c.Audit.options(p.audits)
-		if p.c.State != "" {
-			name, release, err := consumers.TakeInstance(p.c.State, consumers.DefaultGroup(p.c.Prefix))
-			if err != nil {
-				return err
-			}
-			defer release()
-			o.Instance = name
+		name, release, err := p.takeInstance(consumers.DefaultGroup(p.c.Prefix))
+		if err != nil {
+			return err
 		}
+		defer release()
+		o.Instance = name
 		return consumers.Run(ctx, o)
 	}}
+}
+
+// takeInstance takes a name for this process in a group, none without a folder to keep it in.
+func (p *pipeline) takeInstance(group string) (name string, release func(), err error) {
+	if p.c.State == "" {
+		return "", func() {}, nil
+	}
+	return consumers.TakeInstance(p.c.State, group)
 }
 
 // consumerOptions are what every consumer of this process shares.

@@ -40,7 +40,7 @@ func TestBrokenFilesAreSeen(t *testing.T) {
 		{"no such port", "KAFKA_BROKERS: kafka:19092", "KAFKA_BROKERS: kafka:9092", "kafka listens on 19092"},
 		{"no such network", "networks: [stream, store]\n    depends_on", "networks: [stream]\n    depends_on", "consumer: clickhouse:9000: no network is shared"},
 		{"variable not given", "      FILES_FOLDER: /var/lib/extract/files\n      GOMEMLIMIT", "      GOMEMLIMIT", "files: FILES_FOLDER is not given"},
-		{"folder not mounted", "- state:/var/lib/extract/state", "- state:/state", "consumer: no volume is mounted at /var/lib/extract/state"},
+		{"folder not mounted", "- state:/var/lib/extract/state", "- state:/state", "lake: no volume is mounted at /var/lib/extract/state"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			broken := strings.Replace(text, c.old, c.new, 1)

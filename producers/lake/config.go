@@ -1,6 +1,6 @@
 // Package lake is the big-data source: Parquet objects in a lake laid out in Hive partitions. A planner lists the lake and turns each new
 // object into work items, pieces of row groups, on a topic of their own; readers share the items as a consumer group, so that
-// every row is produced once however many processes read. See Planner, Worker, Run and RunReaders.
+// every row is produced once however many processes read. See New (the planner), NewWorker and Run.
 //
 // An object is known by its key and tag, not by a watermark: names and times may come in any order. An object that is overwritten is
 // a new one and all its rows are produced again.

@@ -107,7 +107,7 @@ func (w *world) run(conf Config) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	if err := Run(ctx, conf, w.options()); err != nil {
+	if err := Run(ctx, conf, w.options(), "here-0"); err != nil {
 		w.t.Fatalf("run: %v", err)
 	}
 	if ctx.Err() != nil {

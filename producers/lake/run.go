@@ -42,11 +42,6 @@ func plannerOptions(o producers.Options) producers.Options {
 	return o
 }
 
-// RunReader runs one reader until ctx ends. The readers of all processes share the work items.
-func RunReader(ctx context.Context, conf Config, o producers.Options) error {
-	return producers.RunShared(ctx, readerOptions(conf, o))
-}
-
 func readerOptions(conf Config, o producers.Options) producers.SharedOptions {
 	return producers.SharedOptions{
 		Options: o, Group: Group(o.Prefix, o.Source), ItemsTopic: ItemsTopic(o.Prefix, o.Source),
@@ -57,8 +52,9 @@ func readerOptions(conf Config, o producers.Options) producers.SharedOptions {
 }
 
 // Run runs the planner and conf.Readers readers. With conf.Follow false it returns once everything that is there has been produced.
-// Several processes may run the same lake: the last one to start plans, all of them read.
-func Run(ctx context.Context, conf Config, o producers.Options) error {
+// Several processes may run the same lake: the last one to start plans, all of them read. instance is the name of this one among them, which it has again
+// after a crash, so that the work goes on at once; empty: the items of readers that were killed wait until the group misses them.
+func Run(ctx context.Context, conf Config, o producers.Options, instance string) error {
 	conf, err := conf.withDefaults()
 	if err != nil {
 		return err
@@ -67,9 +63,13 @@ func Run(ctx context.Context, conf Config, o producers.Options) error {
 	defer stop()
 	var wg sync.WaitGroup
 	errs := make(chan error, conf.Readers)
-	for range conf.Readers {
+	for n := range conf.Readers {
+		so := readerOptions(conf, o)
+		if instance != "" {
+			so.Instance = fmt.Sprintf("%s.%d", instance, n)
+		}
 		wg.Go(func() {
-			if err := RunReader(ctx, conf, o); err != nil {
+			if err := producers.RunShared(ctx, so); err != nil {
 				errs <- err
 				stop()
 			}

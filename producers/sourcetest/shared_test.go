@@ -59,8 +59,8 @@ func (s *splitter) Close(context.Context) error { return nil }
 
 func itemsTopic(prefix, source, _ string) string { return prefix + ".items." + source }
 
-// startShared runs the planner and one reader.
-func startShared(ctx context.Context, o producers.Options) error {
+// startShared runs the planner and one reader under the name instance, which may be empty.
+func startShared(ctx context.Context, o producers.Options, instance string) error {
 	planner := o
 	planner.TopicOf = itemsTopic
 	planned := make(chan error, 1)
@@ -73,7 +73,9 @@ func startShared(ctx context.Context, o producers.Options) error {
 		}
 		planned <- err
 	}()
-	err := producers.RunShared(ctx, shared(o))
+	so := shared(o)
+	so.Instance = instance
+	err := producers.RunShared(ctx, so)
 	if planErr := <-planned; planErr != nil {
 		return planErr
 	}
@@ -88,6 +90,12 @@ func shared(o producers.Options) producers.SharedOptions {
 		}}
 }
 
+// A reader that comes back is another one to the group, or the same by its name; a zombie has that name as well.
 func TestSharedWork(t *testing.T) {
-	Run(t, Harness{New: func(*testing.T) Origin { return items{NewLines(6, 2, "a")} }, Follows: true, Places: 1, Cases: 100, Start: startShared})
+	for kind, instance := range map[string]string{"nameless": "", "named": "here-0"} {
+		t.Run(kind, func(t *testing.T) {
+			start := func(ctx context.Context, o producers.Options) error { return startShared(ctx, o, instance) }
+			Run(t, Harness{New: func(*testing.T) Origin { return items{NewLines(6, 2, "a")} }, Follows: true, Places: 1, Cases: 100, Start: start})
+		})
+	}
 }
