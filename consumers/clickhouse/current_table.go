@@ -96,6 +96,9 @@ func (c *current) migrate(ctx context.Context, t *table) error {
 		return err
 	}
 	if old == nil {
+		if err := c.mayCreate(ctx, t); err != nil {
+			return err
+		}
 		if err := c.create(ctx, m); err != nil {
 			return err
 		}
@@ -109,6 +112,25 @@ func (c *current) migrate(ctx context.Context, t *table) error {
 	}
 	return c.widen(ctx, old, m)
 }
+
+// mayCreate refuses to make the table of the rows where changes with a key were stored: then it was there, and somebody took it away. One made now would
+// lack every row that does not change again.
+func (c *current) mayCreate(ctx context.Context, t *table) error {
+	if c.hidden {
+		return nil
+	}
+	stored, err := c.sink.ints(ctx, "SELECT toInt64(count()) FROM (SELECT 1 FROM "+t.fullName()+" WHERE "+keyedChange+" LIMIT 1)")
+	if err != nil || stored[0] == 0 {
+		return classify(err)
+	}
+	if m, err := c.described(ctx, t); err != nil || m != nil { // made by another process meanwhile, which has stored the changes
+		return err
+	}
+	return faults.ClickHouseTableMissing.Of(fmt.Errorf("table %s is missing, though changes of its topic were stored", c.rowsTable()))
+}
+
+// keyedChange is the condition for a raw row that is a change of a current row.
+var keyedChange = "_schema_id != 0 AND isNotNull(_key) AND op != " + quoteText(string(schemas.OpTruncate))
 
 // widen brings the columns of the table from the old definition to that of the layout, and the view with them.
 func (c *current) widen(ctx context.Context, old *meta, m meta) error {

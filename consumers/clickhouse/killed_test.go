@@ -8,6 +8,7 @@ import (
 	"adventureworks.example/extract/consumers"
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // The server notes that it knows a block before it commits the block's rows. Killed in between, it knows what it does not have: a repeat must bring the
@@ -57,5 +58,32 @@ func TestServerKilledBetweenNoteAndRows(t *testing.T) {
 		if got := numbers(); got != "([0,2],[1,3])" {
 			t.Errorf("raw rows and dead letters are %s", got)
 		}
+	}
+}
+
+// The table of the current rows is not made anew, empty, when it was taken away: the topic waits, and goes on when a replay has built it.
+func TestMissingCurrentRowsAreNotBegunAnew(t *testing.T) {
+	b := newBench(t)
+	c := newChangeTopic(b, "aw.sql.shop.item")
+	c.write(c.batch(c.change(schemas.OpRead, 10, 1, nil, &image{1, "one", nil}), c.change(schemas.OpRead, 10, 1, nil, &image{2, "two", nil})))
+	if err := b.exec(t.Context(), "DROP TABLE "+quoteName(b.conf.Current)+"._rows_sql_shop_item SYNC"); err != nil {
+		t.Fatal(err)
+	}
+	batch := c.batch(c.change(schemas.OpUpdate, 20, 2, nil, &image{1, "ONE", nil}))
+	restarted, err := Open(t.Context(), b.conf, b.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer restarted.Close()
+	for name, sink := range map[string]*Sink{"the process that wrote": b.Sink, "one that starts": restarted} {
+		for range 2 {
+			_, err := sink.Write(t.Context(), batch)
+			if f, known := faults.Known(err); !known || f.Name != faults.ClickHouseTableMissing {
+				t.Errorf("%s gets %v", name, err)
+			}
+		}
+	}
+	if got := b.one("SELECT toString(count()) FROM %s.sql_shop_item", quoteName(b.conf.Raw)); got != "2" {
+		t.Errorf("%s raw rows", got)
 	}
 }

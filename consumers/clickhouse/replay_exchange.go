@@ -160,11 +160,12 @@ func (r *replay) nothingLeft(ctx context.Context) error {
 	return nil
 }
 
-// swap exchanges the tables, those of the current rows first: whoever writes to the new raw table must find the new current rows. A
+// swap exchanges the tables, those of the current rows first: whoever writes to the new raw table must find the new current rows. Where those in use are
+// missing, the new ones take their place before, which they may: they have every change that was stored, and nothing is written to the raw table. A
 // statement that fails may have been carried out, so what is in use tells whether it was.
 func (r *replay) swap(ctx context.Context, deadline time.Time) error {
 	pairs := []string{r.inUse() + " AND " + r.table.fullName()}
-	if r.table.hasCurrent() {
+	if r.table.hasCurrent() && r.gens.current != nil {
 		pairs = append([]string{r.currentInUse() + " AND " + quoteName(r.conf.Current) + "." + quoteName(rowsPrefix+r.table.name)}, pairs...)
 	}
 	for {
@@ -176,7 +177,10 @@ func (r *replay) swap(ctx context.Context, deadline time.Time) error {
 			if time.Now().After(deadline) {
 				return errLate
 			}
-			if err = r.exec(ctx, "EXCHANGE TABLES "+strings.Join(pairs, ", ")); isMissing(err) {
+			if err = r.placeRows(ctx); err == nil {
+				err = r.exec(ctx, "EXCHANGE TABLES "+strings.Join(pairs, ", "))
+			}
+			if isMissing(err) {
 				return errTaken
 			}
 		}
@@ -212,6 +216,23 @@ func (r *replay) exchanged(ctx context.Context) (bool, error) {
 	return false, errTaken
 }
 
+// placeRows gives the new table of current rows the name of the missing one. What is missing may have been made good by an earlier try.
+func (r *replay) placeRows(ctx context.Context) error {
+	if !r.table.hasCurrent() || r.gens.current != nil {
+		return nil
+	}
+	err := r.rename(ctx, r.conf.Current, rowsPrefix+r.table.name, rowsPrefix+r.gens.name)
+	if isMissing(err) {
+		if g, lookErr := r.generations(ctx, r.o.Topic); lookErr == nil && g.current != nil {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("put table %s in place: %w", rowsPrefix+r.table.name, err)
+	}
+	return nil
+}
+
 func (t *table) hasCurrent() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -223,15 +244,12 @@ func (r *replay) putInPlace(ctx context.Context) error {
 	if err := r.at("swap"); err != nil {
 		return err
 	}
-	if r.table.hasCurrent() {
+	if err := r.placeRows(ctx); err != nil {
+		return err
+	}
+	if r.table.hasCurrent() && r.gens.current != nil {
 		rows := rowsPrefix + r.table.name
-		var err error
-		if r.gens.current == nil {
-			err = r.rename(ctx, r.conf.Current, rows, rowsPrefix+r.gens.name)
-		} else {
-			err = r.exec(ctx, "EXCHANGE TABLES "+r.currentInUse()+" AND "+quoteName(r.conf.Current)+"."+quoteName(rows))
-		}
-		if err != nil {
+		if err := r.exec(ctx, "EXCHANGE TABLES "+r.currentInUse()+" AND "+quoteName(r.conf.Current)+"."+quoteName(rows)); err != nil {
 			return fmt.Errorf("put table %s in place: %w", rows, err)
 		}
 	}

@@ -111,7 +111,7 @@ func (h *hidden) prefix(topicID [16]byte) string {
 // wins over a row of the same version, since it is written later.
 func (r *replay) seedCurrent(ctx context.Context) error {
 	if r.gens.current == nil {
-		return nil
+		return r.mayLackCurrent(ctx)
 	}
 	for n, rng := range r.plan.Read {
 		for _, rng := range []consumers.Range{rng, {Start: r.plan.Planned[n], End: noEnd}} {
@@ -134,6 +134,27 @@ func (r *replay) seedCurrent(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// mayLackCurrent refuses a replay in which current rows are missing that only the rows it copies could tell.
+func (r *replay) mayLackCurrent(ctx context.Context) error {
+	l, err := r.gens.raw.layout()
+	if err != nil {
+		return err
+	}
+	if c, _ := r.envelope(r.table, l.schema); c == nil {
+		return nil
+	}
+	var outside []string
+	for _, n := range partitionsOf(r.plan.Read) {
+		outside = append(outside, fmt.Sprintf("_partition = %d AND (_offset < %d OR _offset >= %d AND _offset < %d)", n, r.plan.Read[n].Start, r.plan.Read[n].End, r.plan.Planned[n]))
+	}
+	n, err := r.ints(ctx, "SELECT toInt64(count()) FROM "+r.inUse()+" WHERE "+keyedChange+" AND ("+strings.Join(outside, " OR ")+")")
+	if err != nil || n[0] == 0 {
+		return err
+	}
+	return fmt.Errorf("table %s is missing, and %d changes are not read again that current rows are made from: replay the whole topic, or restore the table if Kafka no longer has all of it",
+		r.currentInUse(), n[0])
 }
 
 // readRounds reads what is planned, and then what has come meanwhile.

@@ -109,6 +109,35 @@ func TestReplayOfAMissingTable(t *testing.T) {
 	}
 }
 
+// Current rows that somebody took away are not begun anew, empty: the topic waits and says so, and goes on by itself when it has been replayed as a whole.
+func TestReplayOfMissingCurrentRows(t *testing.T) {
+	f := newFlow(newBench(t))
+	c := newChanging(f, "item")
+	f.run(func(o *consumers.Options) { o.Sources = []string{"sql"} })
+	c.produceChanges(100)
+	c.arriveChanges()
+	if err := f.exec(t.Context(), "DROP TABLE "+quoteName(f.conf.Current)+"._rows_sql_item SYNC"); err != nil {
+		t.Fatal(err)
+	}
+	c.produceChanges(50)
+	said := ""
+	f.wait(func() bool {
+		if st := f.status.Topics(); len(st) > 0 {
+			said = st[0].Err
+		}
+		return strings.Contains(said, "_rows_sql_item` is missing")
+	}, "the consumer to say that the current rows are missing")
+	o := f.replayOptions(c.topic)
+	o.From = offset(50)
+	if _, err := f.Replay(t.Context(), o); err == nil || !strings.Contains(err.Error(), "50 changes are not read again") {
+		t.Errorf("a range, without current rows: %v", err)
+	}
+	if r := f.replay(c.topic, nil); r.Rows != 100 || f.tables(c.topic) != "sql_item~1" {
+		t.Errorf("replayed %+v, want the 100 rows that were stored; beside are %s", r, f.tables(c.topic))
+	}
+	c.arriveChanges()
+}
+
 // ClickHouse does not widen a key's column in place. The topic waits and says so, and goes on by itself when it has been replayed.
 func TestWiderKeyWaitsForAReplay(t *testing.T) {
 	f := newFlow(newBench(t))
