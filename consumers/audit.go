@@ -13,10 +13,14 @@ import (
 //
 // Rows lists the offsets of the range that are held, ascending, and one that has several rows as often.
 //
+// Stale counts, of the records in the stretches of partitions of one topic, in their order, the changes that the rows it derives from them do not show: neither
+// the change nor a later one of the same row. It is 0 where nothing is derived, or the record is not held.
+//
 // Recreate lets the sink make the table of a topic again although somebody took it away: a person has asked for it. The next batch makes it.
 type Auditor interface {
 	Count(ctx context.Context, at []Place) ([]Count, error)
 	Rows(ctx context.Context, p Partition, r Range) ([]int64, error)
+	Stale(ctx context.Context, in []Stretch) ([]int64, error)
 	Recreate(topic string)
 }
 
@@ -24,6 +28,12 @@ type Auditor interface {
 type Place struct {
 	Partition
 	Offset int64
+}
+
+// Stretch is ranges of a partition.
+type Stretch struct {
+	Partition
+	In []Range
 }
 
 // Count is how much a sink holds of a partition below an offset.
@@ -96,6 +106,7 @@ const (
 	Holes     Verdict = "holes"
 	Twice     Verdict = "twice"
 	Strange   Verdict = "strange" // rows that are no records of the topic
+	Stale     Verdict = "stale"   // every record is there, but not every change in the rows derived from them
 )
 
 // Finding is what an audit has found of one partition.
@@ -110,6 +121,7 @@ type Finding struct {
 	Lost      int64   `json:"lost"`      // of them, those that Kafka no longer has
 	Twice     int64   `json:"twice"`     // rows too many of records
 	Strange   int64   `json:"strange"`   // rows of offsets that are no record
+	Stale     int64   `json:"stale"`     // of the changes that were looked at, those that the derived rows do not show
 	MissingAt []Range `json:"missing_at,omitempty"`
 	TwiceAt   []Range `json:"twice_at,omitempty"`
 	Verdict   Verdict `json:"verdict"`
@@ -157,6 +169,9 @@ func (f Finding) String() string {
 	}
 	if f.Twice > 0 {
 		text = also(text, fmt.Sprintf("%d rows of %s are there twice, at %s", f.Twice, at, rangesText(f.TwiceAt)))
+	}
+	if f.Stale > 0 {
+		text = also(text, fmt.Sprintf("the current rows of %s do not show every change that is stored: their table was truncated, or has lost rows", at))
 	}
 	if f.Strange > 0 {
 		text = also(text, fmt.Sprintf("%d rows of %s have offsets that are no record of the topic", f.Strange, at))

@@ -152,7 +152,7 @@ func (r *runner) heed(f *Finding, asked bool, now time.Time) {
 		p.tally.known = true
 		r.markDirty(p, now)
 		return
-	case Complete:
+	case Complete, Stale:
 		if f.Expected != f.counted.records {
 			p.tally.records += f.Expected - f.counted.records
 			r.log.Info("corrected the count of committed records", "topic", f.Topic, "partition", f.Partition, "offset", f.Committed,

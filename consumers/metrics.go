@@ -20,6 +20,7 @@ type Metrics struct {
 	fenced  prometheus.Counter
 	missing *prometheus.GaugeVec
 	twice   *prometheus.GaugeVec
+	stale   *prometheus.GaugeVec
 	audits  *prometheus.CounterVec
 }
 
@@ -42,12 +43,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Commits refused because another process has the partitions."}),
 		missing: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_missing",
 			Help: "Records that were committed and that the last audit did not find."}, []string{"topic", "partition"}),
+		stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_stale",
+			Help: "Changes that the last audit looked at and that the current rows do not show."}, []string{"topic", "partition"}),
 		twice: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_twice",
 			Help: "Rows too many that the last audit found."}, []string{"topic", "partition"}),
 		audits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "extract_consumer_audits_total",
 			Help: "Audits of partitions by verdict."}, []string{"topic", "verdict"}),
 	}
-	reg.MustRegister(m.rows, m.bytes, m.errors, m.seconds, m.lag, m.buffer, m.fenced, m.missing, m.twice, m.audits)
+	reg.MustRegister(m.rows, m.bytes, m.errors, m.seconds, m.lag, m.buffer, m.fenced, m.missing, m.twice, m.stale, m.audits)
 	return m
 }
 
@@ -98,6 +101,7 @@ func (m *Metrics) forget(p *part) {
 		m.lag.DeleteLabelValues(p.Topic, n)
 		m.missing.DeleteLabelValues(p.Topic, n)
 		m.twice.DeleteLabelValues(p.Topic, n)
+		m.stale.DeleteLabelValues(p.Topic, n)
 	}
 }
 
@@ -113,6 +117,7 @@ func (m *Metrics) audited(f *Finding) {
 	n := strconv.Itoa(int(f.Partition))
 	m.missing.WithLabelValues(f.Topic, n).Set(float64(f.Missing))
 	m.twice.WithLabelValues(f.Topic, n).Set(float64(f.Twice))
+	m.stale.WithLabelValues(f.Topic, n).Set(float64(f.Stale))
 }
 
 func (m *Metrics) fence() {

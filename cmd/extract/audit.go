@@ -182,10 +182,10 @@ func writeAuditText(w io.Writer, all []consumers.Finding, complete bool) error {
 
 // waysOut says what can be done about the findings.
 func waysOut(all []consumers.Finding) []string {
-	var missing, lost, twice, strange bool
+	var missing, lost, twice, strange, stale bool
 	for _, f := range all {
 		missing, lost = missing || f.Missing > f.Lost, lost || f.Lost > 0
-		twice, strange = twice || f.Twice > 0, strange || f.Strange > 0
+		twice, strange, stale = twice || f.Twice > 0, strange || f.Strange > 0, stale || f.Stale > 0
 	}
 	ways := []string{""}
 	if missing || twice {
@@ -193,6 +193,9 @@ func waysOut(all []consumers.Finding) []string {
 	}
 	if twice || strange {
 		ways = append(ways, "extract replay --topic TOPIC builds a table anew from its topic.")
+	}
+	if stale {
+		ways = append(ways, "extract replay --topic TOPIC --accept-different builds the current rows anew.")
 	}
 	if lost {
 		ways = append(ways, "What Kafka no longer has comes back from its source only: drop the file again, or have the table copied again.")

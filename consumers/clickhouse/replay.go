@@ -184,7 +184,7 @@ func (r *replay) persist(ctx context.Context, step string, do func(context.Conte
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if class := consumers.Classify(err); errors.Is(err, errTaken) || class != consumers.Retry && class != consumers.Pause {
+		if class := consumers.Classify(err); errors.Is(err, errTaken) || errors.Is(err, errDiffers) || class != consumers.Retry && class != consumers.Pause {
 			return err
 		}
 		r.tell(step, err.Error())

@@ -33,7 +33,9 @@ func (r *replay) compareCurrent(ctx context.Context) error {
 		return fmt.Sprintf("SELECT %s, _version, _deleted, notEmpty(_unknown) AS _replayed_unknown, %s AS _replayed_hash, %d AS _replayed_side, %s AS _replayed_ahead FROM %s",
 			columnsText(keys), rowHash(columns, side == 0), side, r.aheadText(side), table)
 	}
-	alive := "(_deleted = 0 AND _version >= (SELECT max(_version) FROM " + st.current.truncations() + " WHERE `table` = " + quoteText(st.current.name) + "), _replayed_hash)"
+	// The answer of a subquery may be NULL, and what is compared with it: a key that one of the tables lacks would not count as another row.
+	truncated := "ifNull((SELECT max(_version) FROM " + st.current.truncations() + " WHERE `table` = " + quoteText(st.current.name) + "), 0)"
+	alive := "(_deleted = 0 AND _version >= " + truncated + ", _replayed_hash)"
 	n, err := r.ints(ctx, "SELECT toInt64(countIf(NOT a AND NOT u AND (o.1 != n.1 OR (o.1 AND o.2 != n.2)))) FROM (SELECT argMaxIf("+alive+", _version, _replayed_side = 0) AS o, argMaxIf("+
 		alive+", _version, _replayed_side = 1) AS n, max(_replayed_ahead) AS a, max(_replayed_unknown AND _replayed_side = 0) AS u FROM ("+side(r.currentInUse(), 0)+" UNION ALL "+
 		side(quoteName(r.conf.Current)+"."+quoteName(rowsPrefix+r.table.name), 1)+") GROUP BY "+columnsText(keys)+") SETTINGS max_bytes_before_external_group_by = 1000000000")
