@@ -43,19 +43,15 @@ func StartClickHouse(ctx context.Context, engines Engines, o ClickHouseOptions) 
 	if err := os.MkdirAll(filepath.Join(o.Dir, "files"), 0o755); err != nil {
 		return nil, fmt.Errorf("start clickhouse: %w", err)
 	}
-	lock, err := waitForPredecessor(ctx, c.lockPath)
+	choose := func() (err error) {
+		if c.tcp, err = port(o.Port, o.LastPort); err == nil {
+			c.http, err = port(o.HTTPPort, o.LastHTTPPort)
+		}
+		return err
+	}
+	err := untilItListens(ctx, func() error { return c.start(ctx, choose) })
 	if err != nil {
 		return nil, fmt.Errorf("start clickhouse: %w", err)
-	}
-	if c.tcp, err = port(o.Port, o.LastPort); err == nil {
-		c.http, err = port(o.HTTPPort, o.LastHTTPPort)
-	}
-	if err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("start clickhouse: %w", err)
-	}
-	if err := c.start(ctx, lock); err != nil {
-		return nil, err
 	}
 	return c, nil
 }
@@ -67,14 +63,22 @@ func waitForPredecessor(ctx context.Context, path string) (*os.File, error) {
 	return lockWait(ctx, path)
 }
 
-func (c *ClickHouse) start(ctx context.Context, lock *os.File) error {
+// start starts the child on the ports that choose chooses, once a predecessor has left them.
+func (c *ClickHouse) start(ctx context.Context, choose func() error) error {
+	lock, err := waitForPredecessor(ctx, c.lockPath)
+	if err != nil {
+		return err
+	}
 	defer lock.Close() // the child keeps it
+	if err := choose(); err != nil {
+		return err
+	}
 	path, env := c.engines.clickhouse, []string(nil)
 	tcp, web := c.tcp, c.http // where the engine itself listens
 	if c.engines.library {
 		inner, err := FreePorts(2)
 		if err != nil {
-			return fmt.Errorf("start clickhouse: %w", err)
+			return err
 		}
 		tcp, web = inner[0], inner[1]
 	}
@@ -91,7 +95,7 @@ func (c *ClickHouse) start(ctx context.Context, lock *os.File) error {
 			forwardVariable + "=" + forwardText([2]string{c.Addr(), loopback(tcp)}, [2]string{loopback(c.http), loopback(web)})}
 		self, err := os.Executable()
 		if err != nil {
-			return fmt.Errorf("start clickhouse: %w", err)
+			return err
 		}
 		path = self
 	} else {
@@ -171,9 +175,9 @@ func (c *ClickHouse) Restart(ctx context.Context) error {
 	if err := c.Stop(ctx); err != nil {
 		return err
 	}
-	lock, err := waitForPredecessor(ctx, c.lockPath)
-	if err != nil {
+	same := func() error { return nil }
+	if err := untilItListens(ctx, func() error { return c.start(ctx, same) }); err != nil {
 		return fmt.Errorf("restart clickhouse: %w", err)
 	}
-	return c.start(ctx, lock)
+	return nil
 }

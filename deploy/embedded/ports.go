@@ -1,14 +1,18 @@
 package embedded
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // listen takes the port that is asked for, or else the last run's, or else the next free one after it, or else any. The last run's is
@@ -28,10 +32,40 @@ func listen(asked, last int) (net.Listener, error) {
 			}
 		}
 	}
+	for range 100 {
+		if l, err := net.Listen("tcp", loopback(firstPort+rand.IntN(portCount))); err == nil {
+			return l, nil
+		}
+	}
 	return net.Listen("tcp", loopback(0))
 }
 
-// port is listen for a child, which will listen itself: the port is free when port returns.
+// The ports that are taken where none is asked for lie below those that systems give to outgoing connections: one of these would hold the port of a server
+// that is down for a moment, or has yet to listen.
+const (
+	firstPort = 15_000
+	portCount = 17_000
+)
+
+// startTries is how often a child is started whose port is taken by another program, or by a connection, before the child listens on it.
+const startTries = 5
+
+// untilItListens calls start again while it fails because a port is taken that was free when it was chosen.
+func untilItListens(ctx context.Context, start func() error) error {
+	for try := 1; ; try++ {
+		err := start()
+		if err == nil || try == startTries || !strings.Contains(strings.ToLower(err.Error()), "address already in use") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(try) * 200 * time.Millisecond):
+		}
+	}
+}
+
+// port is listen for a child, which will listen itself: the port is free when port returns. See untilItListens.
 func port(asked, last int) (int, error) {
 	l, err := listen(asked, last)
 	if err != nil {

@@ -1,9 +1,11 @@
 package embedded
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestListen(t *testing.T) {
@@ -31,6 +33,40 @@ func TestListen(t *testing.T) {
 	defer again.Close()
 	if portOf(again) != last {
 		t.Errorf("port %d, though the last run's, %d, is free", portOf(again), last)
+	}
+}
+
+// A child whose port is taken before it listens is started again: on another port, or on its own as soon as that is free.
+func TestPortTakenBeforeTheChildListens(t *testing.T) {
+	e := needEngines(t)
+	c, err := StartClickHouse(t.Context(), e, ClickHouseOptions{Dir: folder(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := StartPostgres(t.Context(), e, PostgresOptions{Dir: folder(t), Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, server := range map[string]interface {
+		Stop(context.Context) error
+		Restart(context.Context) error
+	}{c.Addr(): c, loopback(p.port): p} {
+		t.Cleanup(func() {
+			if err := server.Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := server.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		taken, err := net.Listen("tcp", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(500*time.Millisecond, func() { taken.Close() })
+		if err := server.Restart(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

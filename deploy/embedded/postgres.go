@@ -50,7 +50,7 @@ const postgresUser = "postgres"
 // folder that is still ending is waited for.
 func StartPostgres(ctx context.Context, engines Engines, o PostgresOptions) (*Postgres, error) {
 	p := &Postgres{engines: engines, o: o}
-	if err := p.open(ctx); err != nil {
+	if err := untilItListens(ctx, func() error { return p.open(ctx) }); err != nil {
 		return nil, fmt.Errorf("start postgres: %w", err)
 	}
 	return p, nil
@@ -318,12 +318,15 @@ func (p *Postgres) Restart(ctx context.Context) error {
 	if err := p.Stop(ctx); err != nil {
 		return err
 	}
-	lock, err := waitForPredecessor(ctx, p.file("lock"))
+	err := untilItListens(ctx, func() error {
+		lock, err := waitForPredecessor(ctx, p.file("lock"))
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+		return p.start(ctx, lock)
+	})
 	if err != nil {
-		return fmt.Errorf("restart postgres: %w", err)
-	}
-	defer lock.Close()
-	if err := p.start(ctx, lock); err != nil {
 		return fmt.Errorf("restart postgres: %w", err)
 	}
 	return nil
