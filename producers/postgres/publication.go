@@ -121,9 +121,7 @@ func (s *Source) publish(ctx context.Context, conn *pgconn.PgConn, exists bool, 
 		}
 		return wrapped
 	}
-	for _, e := range entries {
-		e.published = true
-	}
 	s.log.Info("published tables", "source", s.name, "publication", s.config.Publication, "tables", len(tables))
-	return nil
+	// Their columns in the words in which the next process reads them: a copy that was cut short goes on only where the shape is the same.
+	return s.markPublished(ctx, conn, entries)
 }
