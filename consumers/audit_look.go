@@ -148,21 +148,22 @@ func (l looker) judge(ctx context.Context, s sight, c Count, f *Finding) error {
 // derived looks whether the rows derived from the records show them, of the partitions that are fine: all of them in a full audit, else some from everywhere
 // and the last.
 func (l looker) derived(ctx context.Context, sights []sight, all []Finding) {
-	var fine []int
-	var in []Stretch
+	var some []Stretch
+	var index []int
 	for i, s := range sights {
-		if all[i].Fine() {
-			fine, in = append(fine, i), append(in, Stretch{s.Partition, places(s.tally.below)})
+		below := s.tally.below
+		switch {
+		case !all[i].Fine():
+		case !l.full:
+			some, index = append(some, Stretch{s.Partition, places(below)}), append(index, i)
+		default:
+			for at := int64(0); at < below; at += windowRows {
+				l.stale(ctx, []Stretch{{s.Partition, []Range{{at, min(at+windowRows, below)}}}}, []int{i}, all)
+			}
 		}
 	}
-	for n, i := range fine {
-		if !l.full {
-			l.stale(ctx, in, fine, all)
-			return
-		}
-		for at := int64(0); at < sights[i].tally.below; at += windowRows {
-			l.stale(ctx, []Stretch{{sights[i].Partition, []Range{{at, min(at+windowRows, sights[i].tally.below)}}}}, fine[n:n+1], all)
-		}
+	if len(some) > 0 {
+		l.stale(ctx, some, index, all)
 	}
 }
 

@@ -31,8 +31,11 @@ does the same every minute (audit.every) and fetches by itself what is missing, 
   missing    records that are neither: Kafka is asked which
   twice      rows too many
 
-Counting costs the same however many rows there are. --full compares record by record instead: it takes as long as reading the topics, and also
-finds a row that is there twice where another one is missing.
+Where nothing is wrong, some changes of a database are looked for in its current rows; the verdict is stale where those do not show them. A replay mends
+that, --repair does not.
+
+Counting costs the same however many rows there are. --full compares record by record instead, and looks for every change: it takes as long as reading the
+topics, and also finds a row that is there twice where another one is missing.
 
 --repair fetches what is missing from Kafka again, makes a dropped table again, and removes rows that are there twice. The consumer that has the
 partition does it: the one at admin.listen at once, one elsewhere at its next audit. Where none runs, this command is the consumer until

@@ -20,17 +20,13 @@ func (s *Sink) Stale(ctx context.Context, in []consumers.Stretch) ([]int64, erro
 	if err != nil || t.isDead() {
 		return counts, err
 	}
-	m, there, err := s.readMeta(ctx, s.conf.Raw, t.name)
-	if err != nil || !there {
-		return counts, classify(err)
+	m, err := s.described(ctx, s.conf.Raw, t.name)
+	if err != nil || m == nil {
+		return counts, err
 	}
-	l, err := m.layout()
-	if err != nil {
-		return nil, err
-	}
-	c, _ := s.envelope(t, l.schema)
-	if c == nil {
-		return counts, nil
+	c, l, err := s.changesIn(t, m)
+	if err != nil || c == nil {
+		return counts, err
 	}
 	var places []string
 	index := map[int64]int{}

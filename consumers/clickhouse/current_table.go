@@ -26,6 +26,16 @@ func (s *Sink) openCurrent(ctx context.Context, t *table, value, key *schemas.Sc
 	return c, nil
 }
 
+// changesIn is the envelope of a raw table that is there, by what that says of itself, and its layout; the envelope is nil when it carries no changes.
+func (s *Sink) changesIn(t *table, m *meta) (*current, *layout, error) {
+	l, err := m.layout()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, _ := s.envelope(t, l.schema)
+	return c, l, nil
+}
+
 // envelope is the current table of a topic as far as the schema of its values tells, without a key and columns, and the type of its rows; nil when the topic
 // carries no changes.
 func (s *Sink) envelope(t *table, value *schemas.Schema) (*current, *schemas.Type) {
@@ -129,8 +139,11 @@ func (c *current) mayCreate(ctx context.Context, t *table) error {
 	return faults.ClickHouseTableMissing.Of(fmt.Errorf("table %s is missing, though changes of its topic were stored", c.rowsTable()))
 }
 
-// keyedChange is the condition for a raw row that is a change of a current row.
-var keyedChange = "_schema_id != 0 AND isNotNull(_key) AND op != " + quoteText(string(schemas.OpTruncate))
+// The conditions for a raw row that is a change and no TRUNCATE, and for one that is the change of a current row.
+var (
+	dataChange  = "_schema_id != 0 AND op != " + quoteText(string(schemas.OpTruncate))
+	keyedChange = dataChange + " AND isNotNull(_key)"
+)
 
 // widen brings the columns of the table from the old definition to that of the layout, and the view with them.
 func (c *current) widen(ctx context.Context, old *meta, m meta) error {

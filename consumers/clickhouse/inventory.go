@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -48,15 +47,15 @@ func (s *Sink) Stored(ctx context.Context, topics ...string) ([]Stored, error) {
 
 func (s *Sink) stored(ctx context.Context, st *Stored) error {
 	name := schemas.Table(s.conf.Prefix, st.Topic)
-	m, ok, err := s.readMeta(ctx, s.conf.Raw, name)
+	m, err := s.described(ctx, s.conf.Raw, name)
 	if err != nil {
 		return err
 	}
 	raw := ""
-	if ok {
+	if m != nil {
 		raw = quoteName(s.conf.Raw) + "." + quoteName(name)
 	}
-	if err := s.rejected(ctx, st, raw); err != nil || !ok {
+	if err := s.rejected(ctx, st, raw); err != nil || m == nil {
 		return err
 	}
 	counts, err := s.ints(ctx, "SELECT arrayJoin([toInt64(count()), toInt64(uniqExact(_topic, _partition, _offset))]) FROM "+raw)
@@ -64,11 +63,11 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 		return err
 	}
 	st.Rows, st.Offsets = counts[0], counts[1]
-	cm, changes, err := s.readMeta(ctx, s.conf.Current, rowsPrefix+name)
+	cm, err := s.described(ctx, s.conf.Current, rowsPrefix+name)
 	if err != nil {
 		return err
 	}
-	if !changes {
+	if cm == nil {
 		if st.Changes, err = s.onlyTruncates(ctx, raw, m); err != nil || st.Changes {
 			return err
 		}
@@ -95,15 +94,12 @@ func (s *Sink) stored(ctx context.Context, st *Stored) error {
 
 // onlyTruncates tells whether the records of a raw table are changes that leave no row: a source that began its first copy again says of every table that
 // it was empty before, and then an empty table has no other record.
-func (s *Sink) onlyTruncates(ctx context.Context, raw string, m meta) (bool, error) {
-	l, err := m.layout()
-	if err != nil {
+func (s *Sink) onlyTruncates(ctx context.Context, raw string, m *meta) (bool, error) {
+	c, _, err := s.changesIn(&table{}, m)
+	if err != nil || c == nil {
 		return false, err
 	}
-	if c, _ := s.envelope(&table{}, l.schema); c == nil {
-		return false, nil
-	}
-	others, err := s.ints(ctx, "SELECT toInt64(count()) FROM "+raw+" WHERE _schema_id != 0 AND op != "+quoteText(string(schemas.OpTruncate)))
+	others, err := s.ints(ctx, "SELECT toInt64(count()) FROM "+raw+" WHERE "+dataChange)
 	return err == nil && others[0] == 0, err
 }
 
@@ -132,17 +128,6 @@ func (s *Sink) rejected(ctx context.Context, st *Stored, raw string) error {
 	return nil
 }
 
-func (s *Sink) readMeta(ctx context.Context, database, name string) (m meta, ok bool, err error) {
-	rows, err := s.texts(ctx, "SELECT comment FROM system.tables WHERE database = "+quoteText(database)+" AND name = "+quoteText(name), 1)
-	if err != nil || len(rows) == 0 {
-		return m, false, err
-	}
-	if err := json.Unmarshal([]byte(rows[0][0]), &m); err != nil {
-		return m, false, fmt.Errorf("comment of table %s.%s: %w", database, name, err)
-	}
-	return m, true, nil
-}
-
 func (s *Sink) keyColumns(ctx context.Context, name string) (map[string]bool, error) {
 	rows, err := s.texts(ctx, "SELECT name FROM system.columns WHERE is_in_sorting_key AND database = "+quoteText(s.conf.Current)+" AND table = "+quoteText(name), 1)
 	keys := map[string]bool{}
@@ -154,7 +139,7 @@ func (s *Sink) keyColumns(ctx context.Context, name string) (map[string]bool, er
 
 // digest reads a table or view back and sums up its rows. keys are the columns without nulls although their fields may have them.
 // A tombstone is no row.
-func (s *Sink) digest(ctx context.Context, from string, m meta, keys map[string]bool) (int64, schemas.Digest, error) {
+func (s *Sink) digest(ctx context.Context, from string, m *meta, keys map[string]bool) (int64, schemas.Digest, error) {
 	var sum schemas.Digest
 	l, err := m.layout()
 	if err != nil {

@@ -164,10 +164,7 @@ func (r *replay) nothingLeft(ctx context.Context) error {
 // missing, the new ones take their place before, which they may: they have every change that was stored, and nothing is written to the raw table. A
 // statement that fails may have been carried out, so what is in use tells whether it was.
 func (r *replay) swap(ctx context.Context, deadline time.Time) error {
-	pairs := []string{r.inUse() + " AND " + r.table.fullName()}
-	if r.table.hasCurrent() && r.gens.current != nil {
-		pairs = append([]string{r.currentInUse() + " AND " + quoteName(r.conf.Current) + "." + quoteName(rowsPrefix+r.table.name)}, pairs...)
-	}
+	pairs := append(r.rowsPair(), r.inUse()+" AND "+r.table.fullName())
 	for {
 		exchanged, err := r.exchanged(ctx)
 		if exchanged || errors.Is(err, errTaken) {
@@ -216,6 +213,14 @@ func (r *replay) exchanged(ctx context.Context) (bool, error) {
 	return false, errTaken
 }
 
+// rowsPair is the tables of current rows that are to be exchanged, none where those in use are missing.
+func (r *replay) rowsPair() []string {
+	if !r.table.hasCurrent() || r.gens.current == nil {
+		return nil
+	}
+	return []string{r.currentInUse() + " AND " + quoteName(r.conf.Current) + "." + quoteName(rowsPrefix+r.table.name)}
+}
+
 // placeRows gives the new table of current rows the name of the missing one. What is missing may have been made good by an earlier try.
 func (r *replay) placeRows(ctx context.Context) error {
 	if !r.table.hasCurrent() || r.gens.current != nil {
@@ -247,10 +252,9 @@ func (r *replay) putInPlace(ctx context.Context) error {
 	if err := r.placeRows(ctx); err != nil {
 		return err
 	}
-	if r.table.hasCurrent() && r.gens.current != nil {
-		rows := rowsPrefix + r.table.name
-		if err := r.exec(ctx, "EXCHANGE TABLES "+r.currentInUse()+" AND "+quoteName(r.conf.Current)+"."+quoteName(rows)); err != nil {
-			return fmt.Errorf("put table %s in place: %w", rows, err)
+	for _, pair := range r.rowsPair() {
+		if err := r.exec(ctx, "EXCHANGE TABLES "+pair); err != nil {
+			return fmt.Errorf("put table %s in place: %w", rowsPrefix+r.table.name, err)
 		}
 	}
 	if err := r.rename(ctx, r.conf.Raw, r.table.name, r.gens.name); err != nil {

@@ -138,12 +138,9 @@ func (r *replay) seedCurrent(ctx context.Context) error {
 
 // mayLackCurrent refuses a replay in which current rows are missing that only the rows it copies could tell.
 func (r *replay) mayLackCurrent(ctx context.Context) error {
-	l, err := r.gens.raw.layout()
-	if err != nil {
+	c, _, err := r.changesIn(r.table, r.gens.raw)
+	if err != nil || c == nil {
 		return err
-	}
-	if c, _ := r.envelope(r.table, l.schema); c == nil {
-		return nil
 	}
 	var outside []string
 	for _, n := range partitionsOf(r.plan.Read) {

@@ -25,8 +25,8 @@ func HashRow(canonical []byte) uint64 { return xxhash.Sum64(canonical) }
 // RowHashes reads every row of a topic's raw table, in no order. A topic without a table has no rows. An offset that is stored twice comes twice.
 func (s *Sink) RowHashes(ctx context.Context, topic string, each func(RowHash) error) error {
 	name := schemas.Table(s.conf.Prefix, topic)
-	m, ok, err := s.readMeta(ctx, s.conf.Raw, name)
-	if err != nil || !ok {
+	m, err := s.described(ctx, s.conf.Raw, name)
+	if err != nil || m == nil {
 		return err
 	}
 	l, err := m.layout()
