@@ -49,6 +49,8 @@ type AuditOptions struct {
 	// Only makes an audit say what is missing, without fetching it from Kafka again before somebody asks for it.
 	Only  bool
 	Asked *Audits // through which other goroutines ask for an audit; may be nil
+	// OpenFor is how long a transaction may be open without a record before an audit says that it holds its partition back; 90 s when zero.
+	OpenFor time.Duration
 }
 
 // Audits let other goroutines ask a Run for an audit. Make one with NewAudits.
@@ -105,28 +107,30 @@ const (
 	Behind    Verdict = "behind"
 	Holes     Verdict = "holes"
 	Twice     Verdict = "twice"
-	Strange   Verdict = "strange" // rows that are no records of the topic
-	Stale     Verdict = "stale"   // every record is there, but not every change in the rows derived from them
+	Strange   Verdict = "strange"   // rows that are no records of the topic
+	Stale     Verdict = "stale"     // every record is there, but not every change in the rows derived from them
+	Held      Verdict = "held back" // every record that can be read is there; see HeldBack
 )
 
 // Finding is what an audit has found of one partition.
 type Finding struct {
-	Topic     string  `json:"topic"`
-	Partition int32   `json:"partition"`
-	Committed int64   `json:"committed"` // offset up to which the sink is to hold everything
-	Expected  int64   `json:"expected"`  // records below it; -1 when it is not known
-	Stored    int64   `json:"stored"`    // rows below it
-	Rejected  int64   `json:"rejected"`  // dead letters below it
-	Missing   int64   `json:"missing"`   // records that are neither
-	Lost      int64   `json:"lost"`      // of them, those that Kafka no longer has
-	Twice     int64   `json:"twice"`     // rows too many of records
-	Strange   int64   `json:"strange"`   // rows of offsets that are no record
-	Stale     int64   `json:"stale"`     // of the changes that were looked at, those that the derived rows do not show
-	MissingAt []Range `json:"missing_at,omitempty"`
-	TwiceAt   []Range `json:"twice_at,omitempty"`
-	Verdict   Verdict `json:"verdict"`
-	Err       string  `json:"error,omitempty"` // why nothing could be found
-	Again     bool    `json:"again,omitempty"` // what is missing is being fetched from Kafka again
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Committed int64     `json:"committed"` // offset up to which the sink is to hold everything
+	Expected  int64     `json:"expected"`  // records below it; -1 when it is not known
+	Stored    int64     `json:"stored"`    // rows below it
+	Rejected  int64     `json:"rejected"`  // dead letters below it
+	Missing   int64     `json:"missing"`   // records that are neither
+	Lost      int64     `json:"lost"`      // of them, those that Kafka no longer has
+	Twice     int64     `json:"twice"`     // rows too many of records
+	Strange   int64     `json:"strange"`   // rows of offsets that are no record
+	Stale     int64     `json:"stale"`     // of the changes that were looked at, those that the derived rows do not show
+	MissingAt []Range   `json:"missing_at,omitempty"`
+	TwiceAt   []Range   `json:"twice_at,omitempty"`
+	HeldBack  *HeldBack `json:"held_back,omitempty"` // what keeps the partition from being read to its end; only in a Run's own audits
+	Verdict   Verdict   `json:"verdict"`
+	Err       string    `json:"error,omitempty"` // why nothing could be found
+	Again     bool      `json:"again,omitempty"` // what is missing is being fetched from Kafka again
 
 	p        *part // of a Run's own audit
 	counted  tally // what was expected when the audit began
@@ -140,7 +144,9 @@ func (f Finding) deficit() int64 { return f.Expected - f.Held() }
 func (f Finding) Held() int64 { return f.Stored + f.Rejected }
 
 // Fine tells whether nothing is missing and nothing is there that should not be.
-func (f Finding) Fine() bool { return f.Err == "" && (f.Verdict == Complete || f.Verdict == Uncounted) }
+func (f Finding) Fine() bool {
+	return f.Err == "" && f.HeldBack == nil && (f.Verdict == Complete || f.Verdict == Uncounted)
+}
 
 // String says for people what is wrong, and nothing when nothing is.
 func (f Finding) String() string {
@@ -175,6 +181,9 @@ func (f Finding) String() string {
 	}
 	if f.Strange > 0 {
 		text = also(text, fmt.Sprintf("%d rows of %s have offsets that are no record of the topic", f.Strange, at))
+	}
+	if f.HeldBack != nil {
+		text = also(text, f.HeldBack.String())
 	}
 	return text
 }

@@ -90,6 +90,25 @@ func (l looker) look(ctx context.Context, sights []sight) []Finding {
 	return all
 }
 
+// heldBack adds to each finding what keeps its partition from being read to its end.
+func (l looker) heldBack(ctx context.Context, all []Finding, openFor time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(l.wait, stalled))
+	defer cancel()
+	var topics []string
+	for _, f := range all {
+		topics = append(topics, f.Topic)
+	}
+	held, err := findHeldBack(ctx, l.adm, slices.Compact(topics), openFor)
+	for _, h := range held {
+		if i := slices.IndexFunc(all, func(f Finding) bool { return f.Topic == h.Topic && f.Partition == h.Partition }); i >= 0 {
+			if all[i].HeldBack = &h; all[i].Verdict == Complete {
+				all[i].Verdict = Held
+			}
+		}
+	}
+	return err
+}
+
 func (l looker) topic(ctx context.Context, sights []sight) []Finding {
 	places := make([]Place, len(sights))
 	all := make([]Finding, len(sights))

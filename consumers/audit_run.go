@@ -67,6 +67,9 @@ func (r *runner) audit(ctx context.Context) time.Duration {
 	go func() {
 		defer close(done)
 		all := l.look(ctx, sights)
+		if err := l.heldBack(ctx, all, cmp.Or(r.o.Audit.OpenFor, heldLong)); err != nil {
+			r.log.Debug("cannot look for open transactions", "err", err)
+		}
 		select {
 		case r.audits <- all:
 		case <-ctx.Done():
@@ -152,7 +155,7 @@ func (r *runner) heed(f *Finding, asked bool, now time.Time) {
 		p.tally.known = true
 		r.markDirty(p, now)
 		return
-	case Complete, Stale:
+	case Complete, Stale, Held:
 		if f.Expected != f.counted.records {
 			p.tally.records += f.Expected - f.counted.records
 			r.log.Info("corrected the count of committed records", "topic", f.Topic, "partition", f.Partition, "offset", f.Committed,

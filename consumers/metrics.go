@@ -21,6 +21,7 @@ type Metrics struct {
 	missing *prometheus.GaugeVec
 	twice   *prometheus.GaugeVec
 	stale   *prometheus.GaugeVec
+	held    *prometheus.GaugeVec
 	audits  *prometheus.CounterVec
 }
 
@@ -45,12 +46,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Records that were committed and that the last audit did not find."}, []string{"topic", "partition"}),
 		stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_stale",
 			Help: "Changes that the last audit looked at and that the current rows do not show."}, []string{"topic", "partition"}),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_held_back",
+			Help: "Offsets that cannot be read because a transaction before them does not end."}, []string{"topic", "partition"}),
 		twice: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "extract_consumer_audit_twice",
 			Help: "Rows too many that the last audit found."}, []string{"topic", "partition"}),
 		audits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "extract_consumer_audits_total",
 			Help: "Audits of partitions by verdict."}, []string{"topic", "verdict"}),
 	}
-	reg.MustRegister(m.rows, m.bytes, m.errors, m.seconds, m.lag, m.buffer, m.fenced, m.missing, m.twice, m.stale, m.audits)
+	reg.MustRegister(m.rows, m.bytes, m.errors, m.seconds, m.lag, m.buffer, m.fenced, m.missing, m.twice, m.stale, m.held, m.audits)
 	return m
 }
 
@@ -102,6 +105,7 @@ func (m *Metrics) forget(p *part) {
 		m.missing.DeleteLabelValues(p.Topic, n)
 		m.twice.DeleteLabelValues(p.Topic, n)
 		m.stale.DeleteLabelValues(p.Topic, n)
+		m.held.DeleteLabelValues(p.Topic, n)
 	}
 }
 
@@ -118,6 +122,11 @@ func (m *Metrics) audited(f *Finding) {
 	m.missing.WithLabelValues(f.Topic, n).Set(float64(f.Missing))
 	m.twice.WithLabelValues(f.Topic, n).Set(float64(f.Twice))
 	m.stale.WithLabelValues(f.Topic, n).Set(float64(f.Stale))
+	held := int64(0)
+	if f.HeldBack != nil {
+		held = f.HeldBack.To - f.HeldBack.From
+	}
+	m.held.WithLabelValues(f.Topic, n).Set(float64(held))
 }
 
 func (m *Metrics) fence() {

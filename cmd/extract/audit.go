@@ -34,10 +34,13 @@ does the same every minute (audit.every) and fetches by itself what is missing, 
 Where nothing is wrong, some changes of a database are looked for in its current rows; the verdict is stale where those do not show them. A replay mends
 that, --repair does not.
 
+Partitions that nobody can read to their end are named: a transaction that has written there has not ended. Their lag is 0 all the same.
+
 Counting costs the same however many rows there are. --full compares record by record instead, and looks for every change: it takes as long as reading the
 topics, and also finds a row that is there twice where another one is missing.
 
---repair fetches what is missing from Kafka again, makes a dropped table again, and removes rows that are there twice. The consumer that has the
+--repair fetches what is missing from Kafka again, makes a dropped table again, and removes rows that are there twice. It also writes the end of a transaction
+that Kafka has ended without marking the partition, as Kafka's own log of transactions tells it, which takes the right to alter the cluster. The consumer that has the
 partition does it: the one at admin.listen at once, one elsewhere at its next audit. Where none runs, this command is the consumer until
 all is there.`,
 		Example: "  extract audit\n  extract audit --topic files.reviews --full\n  extract audit --repair\n  extract audit -c extract.yaml --format json",
@@ -77,12 +80,33 @@ func (a *app) audit(ctx context.Context, o auditOptions) error {
 	if err != nil {
 		return err
 	}
+	held := r.heldBack(ctx)
 	if o.repair && slices.ContainsFunc(all, wanting) {
 		if all, err = r.repair(ctx, all); err != nil {
 			return err
 		}
 	}
-	return writeAudit(a.stdout, all, o.format)
+	return writeAudit(a.stdout, all, held, o.format)
+}
+
+// heldTime bounds the search for partitions that are held back, and the writing of ends: Kafka's log of transactions may be long.
+const heldTime = time.Minute
+
+// heldBack finds the partitions that are held back and, for a repair, ends what nobody else will. What cannot be asked or ended is said: the audit of what can be
+// read is as good without.
+func (r *auditor) heldBack(ctx context.Context) []consumers.HeldBack {
+	ctx, cancel := context.WithTimeout(ctx, heldTime)
+	defer cancel()
+	all, err := consumers.FindHeldBack(ctx, consumers.HeldBackOptions{Kafka: r.kafka, Prefix: r.c.Prefix, Topics: r.o.topics, Outcome: true})
+	if err != nil {
+		fmt.Fprintf(r.progress, "cannot look for transactions without an end: %v\n", err)
+	}
+	if r.o.repair && len(all) > 0 {
+		if err := consumers.EndHeldBack(ctx, r.kafka, all); err != nil {
+			fmt.Fprintf(r.progress, "%v\n", err)
+		}
+	}
+	return all
 }
 
 // wanting tells of a partition with something to repair.
@@ -111,14 +135,14 @@ func (r *auditor) look(ctx context.Context) ([]consumers.Finding, error) {
 	return all, nil
 }
 
-// writeAudit prints the findings and returns errAnswerIsNo when one of them is not fine.
-func writeAudit(w io.Writer, all []consumers.Finding, format string) error {
-	bad := slices.ContainsFunc(all, wanting)
+// writeAudit prints the findings and returns errAnswerIsNo when one of them is not fine, or a partition is held back.
+func writeAudit(w io.Writer, all []consumers.Finding, held []consumers.HeldBack, format string) error {
+	bad := slices.ContainsFunc(all, wanting) || slices.ContainsFunc(held, func(h consumers.HeldBack) bool { return !h.Ended })
 	var err error
 	if format == "json" {
-		err = writeAuditJSON(w, all, !bad)
+		err = writeAuditJSON(w, all, held, !bad)
 	} else {
-		err = writeAuditText(w, all, !bad)
+		err = writeAuditText(w, all, held, !bad)
 	}
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -129,7 +153,7 @@ func writeAudit(w io.Writer, all []consumers.Finding, format string) error {
 	return nil
 }
 
-func writeAuditJSON(w io.Writer, all []consumers.Finding, complete bool) error {
+func writeAuditJSON(w io.Writer, all []consumers.Finding, held []consumers.HeldBack, complete bool) error {
 	type finding struct {
 		consumers.Finding
 		Text string `json:"text,omitempty"`
@@ -140,10 +164,10 @@ func writeAuditJSON(w io.Writer, all []consumers.Finding, complete bool) error {
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(map[string]any{"complete": complete, "partitions": out})
+	return enc.Encode(map[string]any{"complete": complete, "partitions": out, "held_back": slices.Concat([]consumers.HeldBack{}, held)})
 }
 
-func writeAuditText(w io.Writer, all []consumers.Finding, complete bool) error {
+func writeAuditText(w io.Writer, all []consumers.Finding, held []consumers.HeldBack, complete bool) error {
 	g := grid{
 		columns: []string{"topic", "partition", "committed", "expected", "stored", "rejected", "missing", "twice", "verdict"},
 		numbers: []bool{false, true, true, true, true, true, true, true, false},
@@ -167,6 +191,9 @@ func writeAuditText(w io.Writer, all []consumers.Finding, complete bool) error {
 		return err
 	}
 	fmt.Fprintln(w)
+	for _, h := range held {
+		fmt.Fprintf(w, "%s\n", h)
+	}
 	if complete {
 		_, err := fmt.Fprintf(w, "Complete: %d partitions of %d topics, %s rows stored and %s rejected, none missing, none twice.\n", len(all), len(topics),
 			thousands(stored), thousands(rejected))

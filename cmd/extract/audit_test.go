@@ -21,7 +21,7 @@ func auditFindings() []consumers.Finding {
 
 func TestWriteAudit(t *testing.T) {
 	var b bytes.Buffer
-	if err := writeAudit(&b, auditFindings(), "text"); err != nil {
+	if err := writeAudit(&b, auditFindings(), nil, "text"); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"aw.files.reviews          0      1,200     1,150   1,149         1        0      0  complete",
@@ -34,7 +34,7 @@ func TestWriteAudit(t *testing.T) {
 		consumers.Finding{Topic: "aw.files.x", Committed: 9, Expected: 9, Stored: 5, Missing: 4, Lost: 1, MissingAt: []consumers.Range{{Start: 3, End: 6}}, Verdict: consumers.Holes},
 		consumers.Finding{Topic: "aw.files.y", Committed: 9, Expected: 9, Stored: 10, Twice: 1, TwiceAt: []consumers.Range{{Start: 3, End: 4}}, Verdict: consumers.Twice})
 	b.Reset()
-	if err := writeAudit(&b, bad, "text"); !errors.Is(err, errAnswerIsNo) {
+	if err := writeAudit(&b, bad, nil, "text"); !errors.Is(err, errAnswerIsNo) {
 		t.Errorf("a difference ends with %v", err)
 	}
 	for _, want := range []string{"missing 4 rows of aw.files.x/0 below offset 9, at 3-5", "1 rows of aw.files.y/0 are there twice, at 3", "extract audit --repair", "extract replay", "Kafka no longer has"} {
@@ -43,7 +43,7 @@ func TestWriteAudit(t *testing.T) {
 		}
 	}
 	b.Reset()
-	if err := writeAudit(&b, bad, "json"); !errors.Is(err, errAnswerIsNo) {
+	if err := writeAudit(&b, bad, nil, "json"); !errors.Is(err, errAnswerIsNo) {
 		t.Errorf("a difference ends with %v", err)
 	}
 	var got struct {
@@ -93,5 +93,22 @@ func TestAuditIsOnlyAskedWhereAConsumerRuns(t *testing.T) {
 		t.Errorf("a GET changes nothing: %v %v", res, err)
 	} else {
 		res.Body.Close()
+	}
+}
+
+// A partition that cannot be read to its end is named, and the answer is no, though all that can be read is stored.
+func TestWriteAuditHeldBack(t *testing.T) {
+	var b bytes.Buffer
+	held := []consumers.HeldBack{{Topic: "aw.files.z", Partition: 2, From: 7, To: 9, ProducerID: 4, Outcome: consumers.Committed}}
+	for _, format := range []string{"text", "json"} {
+		b.Reset()
+		if err := writeAudit(&b, auditFindings(), held, format); !errors.Is(err, errAnswerIsNo) || !strings.Contains(b.String(), "aw.files.z") {
+			t.Errorf("a partition that is held back ends with %v:\n%s", err, b.String())
+		}
+	}
+	held[0].Ended = true
+	b.Reset()
+	if err := writeAudit(&b, auditFindings(), held, "text"); err != nil || !strings.Contains(b.String(), "it is ended now, as committed") {
+		t.Errorf("a partition that is held back no longer ends with %v:\n%s", err, b.String())
 	}
 }

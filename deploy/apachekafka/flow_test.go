@@ -175,13 +175,19 @@ func (f *flow) reconcile() {
 	cmd.Env, cmd.Stdout, cmd.Stderr = f.env, &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		f.t.Errorf("extract reconcile: %v: %s", err, stderr.String())
+		for _, args := range [][]string{{"status"}, {"audit"}, {"deadletters", "list"}} {
+			look := exec.CommandContext(ctx, f.program, append(args, "--config", f.config)...)
+			look.Env = f.env
+			out, err := look.CombinedOutput()
+			f.t.Logf("extract %s: %v:\n%s", args[0], err, out)
+		}
 	}
 	var report struct {
 		Complete bool `json:"complete"`
 		Datasets []struct {
-			Source, Dataset        string
-			Held, Produced, Stored int64
-			Gaps                   []string
+			Source, Dataset                  string
+			Held, Produced, Stored, Rejected int64
+			Gaps                             []string
 		} `json:"datasets"`
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil {
@@ -191,11 +197,11 @@ func (f *flow) reconcile() {
 	for _, d := range report.Datasets {
 		stored += d.Stored
 		if len(d.Gaps) > 0 {
-			f.t.Errorf("%s.%s: %q", d.Source, d.Dataset, d.Gaps)
+			f.t.Errorf("gaps of %+v", d)
 		}
 	}
 	if !report.Complete || stored < sampleRows {
-		f.t.Errorf("complete %v with %d records stored:\n%s", report.Complete, stored, stdout.String())
+		f.t.Errorf("complete %v with %d records stored", report.Complete, stored)
 	}
 	f.t.Logf("%d records of %d datasets are stored, and complete", stored, len(report.Datasets))
 }
