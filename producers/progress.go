@@ -241,7 +241,12 @@ func (r *progressReader) poll(ctx context.Context, cl *kgo.Client, partition int
 			return fetches, nil
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("wait for the committed positions of source %s in %s/%d: %w%s", r.source, r.topic, partition, ctx.Err(), r.holders(partition))
+			holders := r.holders(partition)
+			err := fmt.Errorf("wait for the committed positions of source %s in %s/%d: %w%s", r.source, r.topic, partition, ctx.Err(), holders)
+			if holders != "" {
+				err = faults.KafkaHeldBack.Of(err)
+			}
+			return nil, err
 		}
 		for _, e := range fetches.Errors() {
 			if !errors.Is(e.Err, context.DeadlineExceeded) {

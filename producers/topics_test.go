@@ -14,6 +14,7 @@ import (
 	"adventureworks.example/extract/deploy/embedded/embeddedtest"
 	"adventureworks.example/extract/producers"
 	"adventureworks.example/extract/schemas"
+	"adventureworks.example/extract/schemas/faults"
 )
 
 // until waits for a status.
@@ -135,8 +136,8 @@ func TestOtherTransactionHidesPositions(t *testing.T) {
 	second := newScript(t)
 	r.start(t, second)
 	st := until(t, r.o.Status, "an error", func(st producers.Snapshot) bool { return st.Error != "" })
-	if !strings.Contains(st.Error, "transactional id somebody") || st.ErrorClass != producers.Retry {
-		t.Errorf("%s: %s", st.ErrorClass, st.Error)
+	if !strings.Contains(st.Error, "transactional id somebody") || st.ErrorClass != producers.Retry || st.ErrorFault != faults.KafkaHeldBack {
+		t.Errorf("%s %s: %s", st.ErrorClass, st.ErrorFault, st.Error)
 	}
 	if err := other.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ const (
 	KafkaTopicsCollide   Name = "kafka-topics-collide"
 	KafkaOffsetsGone     Name = "kafka-offsets-gone"
 	KafkaProgressForeign Name = "kafka-progress-foreign"
+	KafkaHeldBack        Name = "kafka-held-back"
 
 	RegistryDown         Name = "registry-down"
 	RegistryRefused      Name = "registry-refused"
@@ -91,6 +92,8 @@ var Table = []Fault{
 	{"kafka-too-old", Kafka, []string{"UNSUPPORTED_VERSION", "UNSUPPORTED_FOR_MESSAGE_FORMAT"}, Pause, "the broker is too old",
 		"use Kafka 2.5 or later, the oldest with the transactions needed", true},
 	{KafkaExpired, Kafka, nil, Retry, "the broker has ended a transaction of this process that lasted too long", "nothing: its rows are sent again", false},
+	{KafkaHeldBack, Kafka, nil, Retry, "a transaction that does not end keeps the positions from being read",
+		"start the producer that left it open, or wait for Kafka to end it; extract audit --repair ends one that Kafka has forgotten", false},
 	{KafkaFenced, Kafka, []string{"FENCED_INSTANCE_ID"}, Stop, "another process runs this source, or runs under this consumer's name", "run each source once, and give each consumer a name of its own", false},
 	{KafkaSettings, Kafka, nil, Stop, "the client does not take the settings", "correct the kafka settings", true},
 	{KafkaProgressForeign, Kafka, nil, Stop, "the progress topic holds what this program did not write", "something else writes to the progress topic: stop it", true},
