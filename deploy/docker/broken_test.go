@@ -13,7 +13,7 @@ func TestBrokenFilesAreSeen(t *testing.T) {
 		{"no password", "${CLICKHOUSE_PASSWORD:?set CLICKHOUSE_PASSWORD in .env}", "${NOT_SET:?set it}", "set it"},
 		{"service gone", "\n  consumer:\n", "\n  eater:\n", "service consumer is missing"},
 		{"image not pinned", "postgres:17.11", "postgres", `postgres: image "postgres" is not pinned`},
-		{"latest image", "apache/kafka:4.3.1", "apache/kafka:latest", "is not pinned"},
+		{"latest image", "apache/kafka:4.2.1", "apache/kafka:latest", "is not pinned"},
 		{"no Dockerfile", "dockerfile: deploy/docker/Dockerfile", "dockerfile: Dockerfile", "build: stat"},
 		{"no health check", `test: ["CMD", "/usr/local/bin/extract", "health"]`, "disable: true", "files: health check"},
 		{"not waited for", "    depends_on:\n      kafka: {condition: service_healthy}\n    healthcheck", "    healthcheck", `registry: waits for kafka: ""`},
