@@ -43,7 +43,9 @@ func (r *runner) handle(ctx context.Context, e event) {
 		}
 	}
 	if !e.lost && len(gone) > 0 {
-		r.drain(gone)
+		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Limits.Grace)
+		r.drain(draining, gone)
+		cancel()
 		r.commitFinished(ctx, gone)
 	}
 	for _, p := range gone {

@@ -11,13 +11,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-const commitTimeout = 10 * time.Second
+const (
+	commitTimeout = 10 * time.Second
+	// lastBreath is how long a commit, and the leaving of the group, may still take once the time for them is over: a stop is bounded by the grace, and not by its
+	// multiple.
+	lastBreath = time.Second
+)
 
 // commit commits the positions of the partitions, each with the intent to write the range, where it is not empty. It tells whether the
 // coordinator took all of it. If it did not because this process has lost the partitions, everything that was read is dropped.
 func (r *runner) commit(ctx context.Context, commits map[*part]Range) bool {
+	stopping := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
+	defer context.AfterFunc(stopping, func() { time.AfterFunc(lastBreath, cancel) })()
 	began := time.Now()
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	metadata := map[statusKey]string{}

@@ -157,10 +157,12 @@ func (r *runner) run(ctx context.Context) error {
 	err := r.loop(ctx)
 	stopPolling()
 	r.endAudit()
-	r.stop(ctx)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Limits.Grace)
+	defer cancel()
+	r.stop(ending)
 	<-polled
 	<-pinged
-	r.leave(ctx)
+	r.leave(ending)
 	return err
 }
 
@@ -220,14 +222,13 @@ func (r *runner) poll(ctx context.Context) {
 	}
 }
 
-// stop finishes what is being written, within the grace, and commits it.
+// stop finishes what is being written, until ctx ends, and commits it.
 func (r *runner) stop(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)
 	var all []*part
 	for _, p := range r.parts {
 		all = append(all, p)
 	}
-	r.drain(all)
+	r.drain(ctx, all)
 	r.commitFinished(ctx, all)
 	close(r.done)
 	for r.writing > 0 { // cancelled by drain, so they end soon
@@ -237,8 +238,10 @@ func (r *runner) stop(ctx context.Context) {
 
 // leave tells the group, so that the others need not wait for the session to time out.
 func (r *runner) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Limits.Grace)
+	stopping := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(stopping, func() { time.AfterFunc(lastBreath, cancel) })()
 	member, _ := r.cl.GroupMetadata()
 	r.cl.AllowRebalance()
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {

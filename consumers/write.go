@@ -231,15 +231,14 @@ func (r *runner) finish(res result) {
 
 func (p *part) key() statusKey { return statusKey{p.Topic, p.Partition.Partition} }
 
-// drain waits until none of the partitions is being written, for the grace; then it cancels the writes.
-func (r *runner) drain(parts []*part) {
-	timeout := time.After(r.o.Limits.Grace)
+// drain waits until none of the partitions is being written, or until ctx ends; then it cancels the writes.
+func (r *runner) drain(ctx context.Context, parts []*part) {
 	for _, p := range parts {
 		for p.batch != nil {
 			select {
 			case res := <-r.results:
 				r.finish(res)
-			case <-timeout:
+			case <-ctx.Done():
 				for _, p := range parts {
 					if p.batch != nil {
 						p.cancel()

@@ -130,7 +130,7 @@ func (t *target) sign(ctx context.Context, cl *kgo.Client, owner string) (*kgo.R
 		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
 	if err := produceOne(ctx, cl, rec); err != nil {
-		return nil, errors.Join(fmt.Errorf("write owner to %s: %w", rec.Topic, err), abort(cl, t.o.Limits.Grace))
+		return nil, errors.Join(fmt.Errorf("write owner to %s: %w", rec.Topic, err), abort(ctx, cl, t.o.Limits.Grace))
 	}
 	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return nil, fmt.Errorf("commit owner to %s: %w", rec.Topic, err)
@@ -161,10 +161,10 @@ func produceOne(ctx context.Context, cl *kgo.Client, r *kgo.Record) error {
 	}
 }
 
-// abort ends the open transaction, as far as Kafka answers within the grace. What it does not end, the next taking of the
-// transactional id does, or the transaction's timeout.
-func abort(cl *kgo.Client, grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+// abort ends the open transaction, as far as Kafka answers within the grace, or within a breath when work is over. What it does not end, the next taking of
+// the transactional id does, or the transaction's timeout.
+func abort(work context.Context, cl *kgo.Client, grace time.Duration) error {
+	ctx, cancel := last(work, grace)
 	defer cancel()
 	if err := cl.AbortBufferedRecords(ctx); err != nil {
 		return fmt.Errorf("abort records: %w", err)

@@ -80,7 +80,7 @@ func (p *pump) run(ctx context.Context) error {
 		it, more, err := p.wait(ctx)
 		switch {
 		case err != nil:
-			return p.abort(err)
+			return p.abort(ctx, err)
 		case !more && p.x != nil && p.x.endable: // nothing more is ready
 			if err := p.end(ctx); err != nil {
 				return err
@@ -91,7 +91,7 @@ func (p *pump) run(ctx context.Context) error {
 			return p.finish(ctx, it.err)
 		default:
 			if err := p.add(ctx, it.batch); err != nil {
-				return p.abort(err)
+				return p.abort(ctx, err)
 			}
 		}
 	}
@@ -167,13 +167,13 @@ func (p *pump) finish(ctx context.Context, cause error) error {
 	}
 	switch {
 	case cause == io.EOF && p.x != nil:
-		return p.abort(&Error{Class: Stop, Err: errors.New("the source ended without a position behind its last rows"), Remedy: "this is a defect of the source"})
+		return p.abort(ctx, &Error{Class: Stop, Err: errors.New("the source ended without a position behind its last rows"), Remedy: "this is a defect of the source"})
 	case cause == io.EOF:
 		return io.EOF
 	case cause == errStopped:
-		return p.abort(nil)
+		return p.abort(ctx, nil)
 	}
-	return p.abort(fmt.Errorf("read source: %w", cause))
+	return p.abort(ctx, fmt.Errorf("read source: %w", cause))
 }
 
 // end commits the open transaction, positions last, and tells the source.
@@ -181,7 +181,7 @@ func (p *pump) end(ctx context.Context) error {
 	x, o := p.x, p.r.o
 	start := time.Now()
 	if err := x.addPositions(ctx); err != nil {
-		return p.abort(err)
+		return p.abort(ctx, err)
 	}
 	p.x = nil
 	p.r.unsettled = x // until the answer is known
@@ -202,14 +202,14 @@ func (p *pump) end(ctx context.Context) error {
 
 // abort aborts the open transaction, if there is one, and returns the cause. That the abort itself fails changes nothing: taking the
 // transactional id again aborts too.
-func (p *pump) abort(cause error) error {
+func (p *pump) abort(ctx context.Context, cause error) error {
 	if p.x == nil {
 		return cause
 	}
 	p.x.giveRejects()
 	p.x = nil
 	p.r.o.Metrics.transactions.WithLabelValues(p.r.o.Source, "aborted").Inc()
-	if err := abort(p.cl, p.r.o.Limits.Grace); err != nil && cause != nil {
+	if err := abort(ctx, p.cl, p.r.o.Limits.Grace); err != nil && cause != nil {
 		p.r.o.Log.Debug("transaction left to the broker", "err", err)
 	}
 	return cause

@@ -111,7 +111,7 @@ func (r *runner) attempt(ctx context.Context) error {
 	err = r.runClient(ctx, work, cl, id)
 	cl.Close()
 	if isFencing(err) {
-		return r.explainFencing(ctx, err)
+		return r.explainFencing(work, err)
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (r *runner) runClient(ctx, work context.Context, cl *kgo.Client, id string)
 		return fmt.Errorf("make source: %w", err)
 	}
 	err = r.runSource(ctx, work, cl, t, src, p.positions)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Limits.Grace)
+	closing, cancel := last(work, r.o.Limits.Grace)
 	defer cancel()
 	if closeErr := src.Close(closing); closeErr != nil {
 		r.o.Log.Warn("source closed with an error", "err", closeErr)
@@ -198,8 +198,8 @@ func (r *runner) committed(x *transaction) {
 
 // explainFencing tells another process from ourselves: whoever takes the transactional id signs in the progress topic. When the last
 // signature is ours, it was the broker that ended a transaction, because it lasted too long, or a late request of our own.
-func (r *runner) explainFencing(ctx context.Context, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), initTimeout)
+func (r *runner) explainFencing(work context.Context, err error) error {
+	ctx, cancel := last(work, initTimeout)
 	defer cancel()
 	p, readErr := peek(ctx, r.o.Kafka, r.o.Prefix, r.o.Source)
 	switch {
@@ -209,6 +209,16 @@ func (r *runner) explainFencing(ctx context.Context, err error) error {
 		return faults.KafkaFenced.With(fmt.Errorf("%w: %s (%w)", ErrFenced, p.owner, err), "run each source once")
 	}
 	return faults.KafkaExpired.Of(fmt.Errorf("the transaction was ended by the broker: %w", err))
+}
+
+// lastBreath is how long each thing may take that ends an attempt once the grace is over: a stop is bounded by the grace, and not by its multiple.
+const lastBreath = time.Second
+
+// last is a context for what ends an attempt, with a time of its own. It outlives work by no more than a breath.
+func last(work context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := graceful(work, lastBreath)
+	ctx, cancelLimit := context.WithTimeout(ctx, limit)
+	return ctx, func() { cancelLimit(); cancel() }
 }
 
 // graceful is a context that outlives ctx by the grace.

@@ -221,7 +221,7 @@ func (s *sharer) runWorker(ctx, work context.Context) error {
 	o.Status.state(o.Source, Running)
 	o.health.opened()
 	err = s.serve(ctx, work, s.session, s.target, worker, s.lease)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Limits.Grace)
+	closing, cancel := last(work, o.Limits.Grace)
 	defer cancel()
 	if closeErr := worker.Close(closing); closeErr != nil {
 		o.Log.Warn("worker closed with an error", "err", closeErr)
@@ -229,9 +229,12 @@ func (s *sharer) runWorker(ctx, work context.Context) error {
 	return err
 }
 
+// leaveTime bounds leaving a group: a stop has used up its grace by then, where Kafka does not answer.
+const leaveTime = 2 * time.Second
+
 // leave leaves the group, so that the others go on at once, and closes the session. What fails here the group finds out by itself.
 func (s *sharer) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), s.so.Options.Limits.Grace)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	member, _ := s.session.Client().GroupMetadata()
 	_ = s.session.Client().LeaveGroupContext(ctx)

@@ -146,7 +146,7 @@ func (x *transaction) flush(ctx context.Context) error {
 		o.Status.state(o.Source, Retrying)
 	})
 	err := x.cl.Flush(ctx)
-	if !slow.Stop() {
+	if !slow.Stop() && err == nil {
 		o.Status.state(o.Source, Running)
 		o.health.passed()
 	}
