@@ -35,8 +35,9 @@ type member struct {
 	life life
 }
 
-// stopGrace is how long a member may take to stop: what the program promises, and the start of a busy machine's process.
-const stopGrace = 15 * time.Second
+// stopGrace is how long a member may take to stop: its grace of ten seconds, some moments for what ends after it where Kafka does not answer (twelve were seen), and
+// what a busy machine adds.
+const stopGrace = 20 * time.Second
 
 // kill ends the member as kill -9 does, and starts it again after the pause. struck is called when it is gone, with the time of the kill.
 func (m *member) kill(ctx context.Context, pause time.Duration, struck func(at time.Time)) error {
