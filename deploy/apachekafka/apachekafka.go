@@ -208,6 +208,7 @@ rootLogger.appenderRef.out.ref=OUT
 func (n node) format(ctx context.Context) error {
 	var id [16]byte
 	rand.Read(id[:])
+	id[0] &= 0x7f // else the text may begin with a minus, which reads as an option
 	cmd := exec.CommandContext(ctx, n.java, append(javaFlags(n.Dir), "-cp", n.classPath, "kafka.tools.StorageTool", "format",
 		"-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", n.file(configFile))...)
 	out, err := cmd.CombinedOutput()
