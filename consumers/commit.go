@@ -18,13 +18,18 @@ const (
 	lastBreath = time.Second
 )
 
+// last is a context with a time of its own, which outlives another one by no more than a breath.
+func last(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	outliving, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastBreath, cancel) })
+	return outliving, func() { stop(); cancel() }
+}
+
 // commit commits the positions of the partitions, each with the intent to write the range, where it is not empty. It tells whether the
 // coordinator took all of it. If it did not because this process has lost the partitions, everything that was read is dropped.
 func (r *runner) commit(ctx context.Context, commits map[*part]Range) bool {
-	stopping := ctx
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := last(ctx, commitTimeout)
 	defer cancel()
-	defer context.AfterFunc(stopping, func() { time.AfterFunc(lastBreath, cancel) })()
 	began := time.Now()
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	metadata := map[statusKey]string{}

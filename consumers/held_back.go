@@ -137,7 +137,6 @@ func findHeldBack(ctx context.Context, adm *kadm.Client, topics []string, older 
 		return nil, fmt.Errorf("describe producers: %w", err)
 	}
 	var all []HeldBack
-	var ids []int64
 	for _, p := range described.SortedProducers() {
 		at, _ := stable.Lookup(p.Topic, p.Partition)
 		end, _ := ends.Lookup(p.Topic, p.Partition)
@@ -147,15 +146,18 @@ func findHeldBack(ctx context.Context, adm *kadm.Client, topics []string, older 
 		}
 		all = append(all, HeldBack{Topic: p.Topic, Partition: p.Partition, From: p.CurrentTxnStartOffset, To: end.Offset, ProducerID: p.ProducerID,
 			ProducerEpoch: p.ProducerEpoch, Since: since, coordinator: p.CoordinatorEpoch})
-		ids = append(ids, p.ProducerID)
 	}
-	return all, owners(ctx, adm, all, ids)
+	return all, owners(ctx, adm, all)
 }
 
 // owners finds out whose the transactions are.
-func owners(ctx context.Context, adm *kadm.Client, all []HeldBack, ids []int64) error {
+func owners(ctx context.Context, adm *kadm.Client, all []HeldBack) error {
 	if len(all) == 0 {
 		return nil
+	}
+	var ids []int64
+	for _, h := range all {
+		ids = append(ids, h.ProducerID)
 	}
 	listed, err := adm.ListTransactions(ctx, ids, nil)
 	if err != nil {
@@ -279,6 +281,7 @@ func EndHeldBack(ctx context.Context, kafka []kgo.Opt, all []HeldBack) error {
 		return fmt.Errorf("open kafka client: %w", err)
 	}
 	defer cl.Close()
+	adm := kadm.NewClient(cl)
 	var errs []error
 	for i := range all {
 		h := &all[i]
@@ -287,7 +290,7 @@ func EndHeldBack(ctx context.Context, kafka []kgo.Opt, all []HeldBack) error {
 		}
 		in := kadm.TopicsSet{}
 		in.Add(h.Topic, h.Partition)
-		responses, err := kadm.NewClient(cl).WriteTxnMarkers(ctx, kadm.TxnMarkers{ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch,
+		responses, err := adm.WriteTxnMarkers(ctx, kadm.TxnMarkers{ProducerID: h.ProducerID, ProducerEpoch: h.ProducerEpoch,
 			Commit: h.Outcome == Committed, CoordinatorEpoch: max(h.coordinator, 0), Topics: in})
 		if err == nil {
 			err = responses[h.ProducerID].Topics[h.Topic].Partitions[h.Partition].Err

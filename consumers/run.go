@@ -238,10 +238,8 @@ func (r *runner) stop(ctx context.Context) {
 
 // leave tells the group, so that the others need not wait for the session to time out.
 func (r *runner) leave(ctx context.Context) {
-	stopping := ctx
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := last(ctx, r.o.Limits.Grace)
 	defer cancel()
-	defer context.AfterFunc(stopping, func() { time.AfterFunc(lastBreath, cancel) })()
 	member, _ := r.cl.GroupMetadata()
 	r.cl.AllowRebalance()
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {

@@ -39,10 +39,10 @@ Partitions that nobody can read to their end are named: a transaction that has w
 Counting costs the same however many rows there are. --full compares record by record instead, and looks for every change: it takes as long as reading the
 topics, and also finds a row that is there twice where another one is missing.
 
---repair fetches what is missing from Kafka again, makes a dropped table again, and removes rows that are there twice. It also writes the end of a transaction
-that Kafka has ended without marking the partition, as Kafka's own log of transactions tells it, which takes the right to alter the cluster. The consumer that has the
+--repair fetches what is missing from Kafka again, makes a dropped table again, and removes rows that are there twice. The consumer that has the
 partition does it: the one at admin.listen at once, one elsewhere at its next audit. Where none runs, this command is the consumer until
-all is there.`,
+all is there. This command itself writes the end of a transaction that Kafka has ended without marking the partition, as Kafka's own log of
+transactions tells it, which takes the right to alter the cluster.`,
 		Example: "  extract audit\n  extract audit --topic files.reviews --full\n  extract audit --repair\n  extract audit -c extract.yaml --format json",
 		Args:    noArgs,
 	}
